@@ -1,0 +1,17 @@
+// What the processor and the operating system offer, found once.
+#pragma once
+
+#include <string>
+
+namespace octet {
+
+struct CpuFeatures {
+  std::string name;  // "Intel(R) Xeon(R) Processor"
+  bool avx2 = false, avxvnni = false, avx512 = false, avx512vnni = false;
+  bool amx_int8 = false;  // the tile unit exists; permission to use its registers is asked for by the kernels
+  bool neon = false, neon_dotprod = false, neon_i8mm = false;
+};
+
+const CpuFeatures& cpu_features();
+
+}  // namespace octet

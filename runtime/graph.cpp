@@ -1,0 +1,277 @@
+// Building a Graph and inferring its shapes. Loading weights into it is graph_weights.cpp.
+#include "runtime/graph.h"
+
+#include <algorithm>
+
+#include "runtime/error.h"
+
+namespace octet {
+namespace {
+
+constexpr const char* kOpNames[] = {"conv2d",   "linear",   "batch_norm",      "relu",    "relu6",
+                                    "max_pool", "avg_pool", "global_avg_pool", "flatten", "add",
+                                    "concat",   "quantise", "dequantise"};
+
+// Whether every window that starts in the leading padding reaches an element: with dilation it may step over a small
+// input. Padding is smaller than the window here, so some tap is >= 0; the first such one is below `dilation`.
+bool touches_input(std::int64_t input, std::int64_t stride, std::int64_t pad, std::int64_t dilation) {
+  if (input >= dilation) return true;
+  for (std::int64_t start = -pad; start < 0; start += stride) {
+    if ((start % dilation + dilation) % dilation >= input) return false;
+  }
+  return true;
+}
+
+Shape chw(std::int64_t c, std::int64_t h, std::int64_t w) { return Shape{c, h, w}; }
+
+// The shape of a sliding window's output over `in`, with `channels` channels.
+Shape slide(const Node& node, const Shape& in, std::int64_t channels) {
+  require(in.rank() == 3, "{}: {} needs a [channels, height, width] input, got {}", node.name, name_of(node.op),
+          in.str());
+  const Window& w = node.window;
+  for (const int value : {w.kernel_h, w.kernel_w, w.stride_h, w.stride_w, w.pad_top, w.pad_left, w.pad_bottom,
+                          w.pad_right, w.dilation_h, w.dilation_w}) {
+    require(value <= 32767, "{}: a window with the dimension {}: at most 32767 is supported", node.name, value);
+  }
+  require(in[1] <= (1 << 24) && in[2] <= (1 << 24), "{}: an input of {} is too large", node.name, in.str());
+  require(w.kernel_h > 0 && w.kernel_w > 0 && w.stride_h > 0 && w.stride_w > 0 && w.dilation_h > 0 &&
+              w.dilation_w > 0 && w.pad_top >= 0 && w.pad_left >= 0 && w.pad_bottom >= 0 && w.pad_right >= 0,
+          "{}: kernel, stride and dilation must be positive and padding not negative", node.name);
+  const int h = window_output(static_cast<int>(in[1]), w.kernel_h, w.stride_h, w.pad_top, w.pad_bottom, w.dilation_h,
+                              node.ceil_mode);
+  const int v = window_output(static_cast<int>(in[2]), w.kernel_w, w.stride_w, w.pad_left, w.pad_right, w.dilation_w,
+                              node.ceil_mode);
+  require(h > 0 && v > 0, "{}: a window of {}x{} does not fit into an input of {}", node.name, w.span_h(), w.span_w(),
+          in.str());
+  return chw(channels, h, v);
+}
+
+}  // namespace
+
+const char* name_of(Op op) { return kOpNames[static_cast<int>(op)]; }
+
+Op op_named(std::string_view name) {
+  const auto* found = std::ranges::find(kOpNames, name);
+  require(found != std::end(kOpNames), "unknown operation '{}'", name);
+  return static_cast<Op>(found - std::begin(kOpNames));
+}
+
+int window_output(int input, int kernel, int stride, int pad_before, int pad_after, int dilation, bool ceil_mode) {
+  const int room = input + pad_before + pad_after - (dilation * (kernel - 1) + 1);
+  if (room < 0) return 0;
+  int size = (room + (ceil_mode ? stride - 1 : 0)) / stride + 1;
+  if (ceil_mode && (size - 1) * stride >= input + pad_before) --size;
+  return size;
+}
+
+bool Node::has(std::string_view key) const {
+  return std::ranges::any_of(parameters, [&](const Parameter& p) { return p.key == key; });
+}
+
+const Tensor& Node::parameter(std::string_view key) const {
+  for (const Parameter& p : parameters) {
+    if (p.key != key) continue;
+    require(!p.value.empty(), "{}.{} has no values: load or seed the weights first", name, key);
+    return p.value;
+  }
+  fail("{} has no parameter '{}'", name, key);
+}
+
+Shape infer_shape(const Node& node, std::span<const Shape> inputs) {
+  const Shape& in = inputs[0];
+  const auto weight = [&]() -> const Shape& {
+    for (const Parameter& p : node.parameters) {
+      if (p.key == "weight") return p.shape;
+    }
+    fail("{}: no weight", node.name);
+  };
+  switch (node.op) {
+    case Op::conv2d: {
+      const Shape& w = weight();
+      require(
+          w.rank() == 4 && in.rank() == 3 && node.groups > 0 && w[1] * node.groups == in[0] && w[0] % node.groups == 0,
+          "{}: a weight of {} in {} group(s) does not fit the input {}", node.name, w.str(), node.groups, in.str());
+      require(w[0] > 0, "{}: no output channel", node.name);
+      require(w[2] == node.window.kernel_h && w[3] == node.window.kernel_w, "{}: a weight of {} for a kernel of {}x{}",
+              node.name, w.str(), node.window.kernel_h, node.window.kernel_w);
+      return slide(node, in, w[0]);
+    }
+    case Op::linear: {
+      const Shape& w = weight();
+      require(in.rank() == 1 && w.rank() == 2 && w[0] > 0 && w[1] == in[0], "{}: a weight of {} does not fit the input {}",
+              node.name, w.str(), in.str());
+      return Shape{w[0]};
+    }
+    case Op::batch_norm: {
+      require(weight().elements() == in[0], "{}: {} channels for an input of {}", node.name, weight().str(), in.str());
+      return in;
+    }
+    case Op::max_pool:
+    case Op::avg_pool: {
+      const Window& w = node.window;
+      require(
+          w.pad_top < w.span_h() && w.pad_left < w.span_w() && w.pad_bottom < w.span_h() && w.pad_right < w.span_w(),
+          "{}: padding as large as the window makes windows without an element", node.name);
+      require(node.op == Op::max_pool || (w.dilation_h == 1 && w.dilation_w == 1), "{}: a dilated average pool",
+              node.name);
+      const Shape out = slide(node, in, in[0]);
+      require(touches_input(in[1], w.stride_h, w.pad_top, w.dilation_h) &&
+                  touches_input(in[2], w.stride_w, w.pad_left, w.dilation_w),
+              "{}: a dilated window that lies in the padding and beyond {} has no element", node.name, in.str());
+      return out;
+    }
+    case Op::global_avg_pool:
+      require(in.rank() == 3, "{}: needs a [channels, height, width] input, got {}", node.name, in.str());
+      return chw(in[0], 1, 1);
+    case Op::flatten:
+      return Shape{in.elements()};
+    case Op::add: {
+      require(inputs.size() >= 2, "{}: an add of one input", node.name);
+      for (const Shape& other : inputs) require(other == in, "{}: adds {} and {}", node.name, in.str(), other.str());
+      return in;
+    }
+    case Op::concat: {
+      require(in.rank() == 3, "{}: concatenates [channels, height, width], got {}", node.name, in.str());
+      std::int64_t channels = 0;
+      for (const Shape& s : inputs) {
+        require(s.rank() == 3 && s[1] == in[1] && s[2] == in[2], "{}: concatenates {} and {}", node.name, in.str(),
+                s.str());
+        channels += s[0];
+      }
+      return chw(channels, in[1], in[2]);
+    }
+    case Op::relu:
+    case Op::relu6:
+    case Op::quantise:
+    case Op::dequantise:
+      return in;
+  }
+  fail("{}: unknown operation", node.name);
+}
+
+EdgeId Graph::input(std::string name, Shape shape) {
+  require(input_ < 0, "{}: a second input '{}': one is supported", name_, name);
+  require(shape.rank() == 3 || shape.rank() == 1, "{}: an input is [channels, height, width] or [features], got {}",
+          name, shape.str());
+  require(shape.elements() > 0, "{}: the input {} is empty", name, shape.str());
+  edges_.push_back({std::move(name), shape, -1, ""});
+  return input_ = static_cast<EdgeId>(edges_.size()) - 1;
+}
+
+EdgeId Graph::append(Node node) {
+  require(!node.name.empty(), "{}: a {} node without a name", name_, name_of(node.op));
+  require(input_ < 0 || edges_[input_].name != node.name, "the input and a node are both named '{}'", node.name);
+  for (const Node& other : nodes_) require(other.name != node.name, "two nodes are named '{}'", node.name);
+  require(!node.inputs.empty(), "{}: no input", node.name);
+  std::vector<Shape> shapes;
+  for (const EdgeId edge : node.inputs) {
+    require(edge >= 0 && edge < static_cast<EdgeId>(edges_.size()), "{}: edge {} does not exist", node.name, edge);
+    shapes.push_back(edges_[edge].shape);
+  }
+  const Shape shape = infer_shape(node, shapes);
+  node.output = static_cast<EdgeId>(edges_.size());
+  edges_.push_back({node.name, shape, static_cast<int>(nodes_.size()), ""});
+  nodes_.push_back(std::move(node));
+  return nodes_.back().output;
+}
+
+EdgeId Graph::unary(std::string name, Op op, EdgeId x) {
+  return append({.name = std::move(name), .op = op, .inputs = {x}});
+}
+
+EdgeId Graph::conv2d(std::string name, EdgeId x, int out_channels, const ConvOptions& o) {
+  const Shape& in = edges_.at(x).shape;
+  require(in.rank() == 3, "{}: a convolution needs a [channels, height, width] input, got {}", name, in.str());
+  require(o.groups > 0 && in[0] % o.groups == 0, "{}: {} groups do not divide {} channels", name, o.groups, in[0]);
+  Node node{.name = std::move(name), .op = Op::conv2d, .inputs = {x}, .window = o.window, .groups = o.groups};
+  node.parameters.push_back(
+      {"weight", Shape{out_channels, in[0] / o.groups, o.window.kernel_h, o.window.kernel_w}, {}});
+  if (o.bias) node.parameters.push_back({"bias", Shape{out_channels}, {}});
+  return append(std::move(node));
+}
+
+EdgeId Graph::linear(std::string name, EdgeId x, int out_features, bool bias) {
+  Node node{.name = std::move(name), .op = Op::linear, .inputs = {x}};
+  node.parameters.push_back({"weight", Shape{out_features, edges_.at(x).shape.elements()}, {}});
+  if (bias) node.parameters.push_back({"bias", Shape{out_features}, {}});
+  return append(std::move(node));
+}
+
+EdgeId Graph::batch_norm(std::string name, EdgeId x, float eps) {
+  Node node{.name = std::move(name), .op = Op::batch_norm, .inputs = {x}, .eps = eps};
+  const Shape channels{edges_.at(x).shape[0]};
+  for (const char* key : {"weight", "bias", "running_mean", "running_var"})
+    node.parameters.push_back({key, channels, {}});
+  return append(std::move(node));
+}
+
+EdgeId Graph::relu(std::string name, EdgeId x) { return unary(std::move(name), Op::relu, x); }
+EdgeId Graph::relu6(std::string name, EdgeId x) { return unary(std::move(name), Op::relu6, x); }
+EdgeId Graph::flatten(std::string name, EdgeId x) { return unary(std::move(name), Op::flatten, x); }
+EdgeId Graph::global_avg_pool(std::string name, EdgeId x) { return unary(std::move(name), Op::global_avg_pool, x); }
+
+EdgeId Graph::max_pool(std::string name, EdgeId x, const Window& window, bool ceil_mode) {
+  return append({.name = std::move(name), .op = Op::max_pool, .inputs = {x}, .window = window, .ceil_mode = ceil_mode});
+}
+
+EdgeId Graph::avg_pool(std::string name, EdgeId x, const Window& window, bool ceil_mode, bool count_include_pad) {
+  return append({.name = std::move(name),
+                 .op = Op::avg_pool,
+                 .inputs = {x},
+                 .window = window,
+                 .ceil_mode = ceil_mode,
+                 .count_include_pad = count_include_pad});
+}
+
+EdgeId Graph::add(std::string name, std::vector<EdgeId> inputs) {
+  return append({.name = std::move(name), .op = Op::add, .inputs = std::move(inputs)});
+}
+
+EdgeId Graph::concat(std::string name, std::vector<EdgeId> inputs) {
+  return append({.name = std::move(name), .op = Op::concat, .inputs = std::move(inputs)});
+}
+
+EdgeId Graph::observe(EdgeId edge, std::string observer) {
+  require(observed(observer) < 0, "two observers are named '{}'", observer);
+  require(edges_.at(edge).observer.empty(), "the edge {} already has the observer '{}'", edges_[edge].name,
+          edges_[edge].observer);
+  edges_[edge].observer = std::move(observer);
+  return edge;
+}
+
+void Graph::set_output(EdgeId edge) {
+  require(edge >= 0 && edge < static_cast<EdgeId>(edges_.size()), "{}: the output edge does not exist", name_);
+  output_ = edge;
+}
+
+EdgeId Graph::observed(std::string_view observer) const {
+  for (std::size_t i = 0; i < edges_.size(); ++i) {
+    if (!observer.empty() && edges_[i].observer == observer) return static_cast<EdgeId>(i);
+  }
+  return -1;
+}
+
+std::vector<int> Graph::consumers(EdgeId edge) const {
+  std::vector<int> found;
+  for (std::size_t i = 0; i < nodes_.size(); ++i) {
+    if (std::ranges::find(nodes_[i].inputs, edge) != nodes_[i].inputs.end()) found.push_back(static_cast<int>(i));
+  }
+  return found;
+}
+
+void Graph::validate_structure() const {
+  require(input_ >= 0, "{}: no input", name_);
+  require(output_ >= 0, "{}: no output", name_);
+  for (const Node& node : nodes_) {
+    require(node.output == output_ || !consumers(node.output).empty(), "{}: its output is used by nobody", node.name);
+  }
+}
+
+void Graph::validate() const {
+  validate_structure();
+  for (const Node& node : nodes_) {
+    for (const Parameter& p : node.parameters) node.parameter(p.key);
+  }
+}
+
+}  // namespace octet

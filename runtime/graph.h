@@ -1,0 +1,133 @@
+// Graph: a float network as its author wrote it. Nodes compute, edges carry one activation each; observers mark the
+// edges whose range calibration must know. A Graph says nothing about integers (QGraph does) or devices (Program does).
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "runtime/tensor.h"
+#include "runtime/window.h"
+
+namespace octet {
+
+class StateDict;
+using EdgeId = int;
+
+enum class Op : std::uint8_t {
+  conv2d,      // [C,H,W] -> [O,H',W']; weight [O, C/groups, kh, kw], bias [O]
+  linear,      // [F] -> [O]; weight [O, F], bias [O]
+  batch_norm,  // per channel: weight, bias, running_mean, running_var [C]
+  relu,
+  relu6,
+  max_pool,         // padding never wins: it is excluded, not zero
+  avg_pool,         // padding is excluded from the count unless count_include_pad
+  global_avg_pool,  // [C,H,W] -> [C,1,1]
+  flatten,          // [C,H,W] -> [C*H*W], in C,H,W order
+  add,              // two or more inputs of one shape, summed left to right
+  concat,           // along channels
+  // Only in a QGraph:
+  quantise,
+  dequantise,
+};
+const char* name_of(Op op);
+Op op_named(std::string_view name);  // throws Error
+
+struct Parameter {
+  std::string key;  // "weight": the state-dict key is NODE.weight
+  Shape shape;
+  Tensor value;  // f32; empty until loaded
+};
+
+struct Node {
+  std::string name;  // dotted, unique
+  Op op;
+  std::vector<EdgeId> inputs;
+  EdgeId output = -1;
+  Window window;
+  int groups = 1;
+  bool ceil_mode = false;
+  bool count_include_pad = false;
+  float eps = 1e-5f;
+  std::vector<Parameter> parameters;
+
+  const Tensor& parameter(std::string_view key) const;  // throws Error when absent or not loaded
+  bool has(std::string_view key) const;
+};
+
+struct Edge {
+  std::string name;      // the producer's name, or the input's
+  Shape shape;           // without the batch
+  int producer = -1;     // node index; -1 for the graph's input
+  std::string observer;  // the name under which its range is recorded; empty: not observed
+};
+
+struct ConvOptions {
+  Window window;
+  int groups = 1;
+  bool bias = true;
+};
+
+class Graph {
+ public:
+  explicit Graph(std::string name) : name_(std::move(name)) {}
+
+  // Building. Every call infers the shape and throws Error naming the node when something does not fit.
+  EdgeId input(std::string name, Shape shape);  // one input, [C,H,W] or [F]
+  EdgeId conv2d(std::string name, EdgeId x, int out_channels, const ConvOptions& options);
+  EdgeId linear(std::string name, EdgeId x, int out_features, bool bias = true);
+  EdgeId batch_norm(std::string name, EdgeId x, float eps = 1e-5f);
+  EdgeId relu(std::string name, EdgeId x);
+  EdgeId relu6(std::string name, EdgeId x);
+  EdgeId max_pool(std::string name, EdgeId x, const Window& window, bool ceil_mode = false);
+  EdgeId avg_pool(std::string name, EdgeId x, const Window& window, bool ceil_mode = false,
+                  bool count_include_pad = false);
+  EdgeId global_avg_pool(std::string name, EdgeId x);
+  EdgeId flatten(std::string name, EdgeId x);
+  EdgeId add(std::string name, std::vector<EdgeId> inputs);
+  EdgeId concat(std::string name, std::vector<EdgeId> inputs);
+  // Marks an edge for calibration under `observer` (unique). Returns the edge, so that it reads like a layer.
+  EdgeId observe(EdgeId edge, std::string observer);
+  void set_output(EdgeId edge);
+  EdgeId append(Node node);  // a node made elsewhere (an importer, batch-norm folding): inferred and checked likewise
+
+  const std::string& name() const { return name_; }
+  const std::vector<Node>& nodes() const { return nodes_; }
+  const std::vector<Edge>& edges() const { return edges_; }
+  EdgeId input_edge() const { return input_; }
+  EdgeId output_edge() const { return output_; }
+  EdgeId observed(std::string_view observer) const;  // -1 when there is none
+  std::vector<int> consumers(EdgeId edge) const;     // node indices
+  std::int64_t parameter_count() const;              // learnable ones: running statistics do not count
+  Node& node(int index) { return nodes_[index]; }
+
+  // Fills every parameter from a checkpoint (state-dict keys NODE.KEY). A key that the graph wants and the file lacks,
+  // a wrong shape, a NaN or an infinity is an Error; returns the file's keys that nobody wanted.
+  std::vector<std::string> load(const StateDict& weights);
+  // Seeded weights for speed measurements: convolutions Kaiming normal (fan-out), linear normal(0, 0.01), batch-norm
+  // gamma 1, beta 0, running statistics 0 and 1.
+  void seed_weights(std::uint64_t seed);
+  // One input, one output, every node used. Throws Error naming the node.
+  void validate_structure() const;
+  // Also: every parameter loaded.
+  void validate() const;
+
+ private:
+  EdgeId unary(std::string name, Op op, EdgeId x);
+
+  std::string name_;
+  std::vector<Node> nodes_;
+  std::vector<Edge> edges_;
+  EdgeId input_ = -1;
+  EdgeId output_ = -1;
+};
+
+// The shape of a node's output (without the batch). Throws Error naming the node when the inputs do not fit it.
+Shape infer_shape(const Node& node, std::span<const Shape> inputs);
+
+// The output size of a sliding window along one axis, as PyTorch computes it: in ceil_mode the last window must start
+// inside the input or its leading padding.
+int window_output(int input, int kernel, int stride, int pad_before, int pad_after, int dilation, bool ceil_mode);
+
+}  // namespace octet

@@ -1,0 +1,158 @@
+#include "runtime/qgraph.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "runtime/error.h"
+
+namespace octet {
+namespace {
+
+void check_edge(const QEdge& edge) {
+  const Shape& s = edge.shape;
+  require((s.rank() == 1 || s.rank() == 3) && s.elements() > 0 && s.elements() <= std::numeric_limits<std::int32_t>::max(),
+          "edge {}: the shape {} is neither [channels, height, width] nor [features]", edge.name, s.str());
+  if (!edge.quantised) return;
+  const QuantParams& q = edge.quant;
+  require(std::isnormal(q.step) && q.step > 0, "edge {}: the step {} is not a positive normal number", edge.name,
+          q.step);
+  const bool fits_s8 = q.lo >= -128 && q.hi <= 127;
+  const bool fits_u8 = q.lo >= 0 && q.hi <= 255;
+  require(q.lo < q.hi && (fits_s8 || fits_u8), "edge {}: the range [{}, {}] is not within 8 bits", edge.name, q.lo,
+          q.hi);
+  require(q.zero >= q.lo && q.zero <= q.hi, "edge {}: the zero point {} lies outside of [{}, {}]", edge.name, q.zero,
+          q.lo, q.hi);
+}
+
+// The Graph node of the same geometry, so that shapes are inferred by one function.
+Node geometry_of(const QNode& q) {
+  Node node{.name = q.name,
+            .op = q.op,
+            .inputs = q.inputs,
+            .window = q.window,
+            .groups = q.groups,
+            .ceil_mode = q.ceil_mode,
+            .count_include_pad = q.count_include_pad};
+  if (!q.weight.empty()) node.parameters.push_back({"weight", q.weight.shape(), {}});
+  return node;
+}
+
+bool has_weights(Op op) { return op == Op::conv2d || op == Op::linear; }
+
+void check_integer_weights(const QNode& node, const QuantParams& in) {
+  require(node.weight.dtype() == DType::s8, "{}: INT8 weights of type {}", node.name, name_of(node.weight.dtype()));
+  const auto channels = static_cast<std::size_t>(node.weight.shape()[0]);
+  require(node.bias_q.size() == channels && node.weight_step.size() == channels,
+          "{}: {} output channels, but {} biases and {} weight steps", node.name, channels, node.bias_q.size(),
+          node.weight_step.size());
+  for (const float step : node.weight_step) {
+    require(std::isnormal(step) && step > 0, "{}: the weight step {} is not a positive normal number", node.name, step);
+  }
+  for (const std::int8_t w : node.weight.span<std::int8_t>()) {
+    require(w != -128, "{}: a weight of -128; [-127, 127] was expected", node.name);
+  }
+  for (std::size_t c = 0; c < channels; ++c) {
+    require(accumulator_bound(node, in, static_cast<std::int64_t>(c)) < (std::int64_t{1} << 31),
+            "{}: the accumulator of channel {} may exceed 31 bits", node.name, c);
+  }
+}
+
+void check_float_weights(const QNode& node) {
+  require(node.weight.dtype() == DType::f32, "{}: fp32 weights of type {}", node.name, name_of(node.weight.dtype()));
+  require(node.bias.empty() || (node.bias.dtype() == DType::f32 && node.bias.elements() == node.weight.shape()[0]),
+          "{}: the bias does not fit the weight", node.name);
+}
+
+// A batch-norm by itself: scale and shift a channel.
+void check_affine(const QNode& node) {
+  require(node.weight.dtype() == DType::f32 && node.bias.dtype() == DType::f32 && !node.bias.empty() &&
+              node.bias.elements() == node.weight.elements(),
+          "{}: scale and shift do not fit each other", node.name);
+}
+
+void check_precision(const QGraph& graph, const QNode& node) {
+  const QEdge& out = graph.edges[node.output];
+  const bool integer = node.precision == Precision::int8;
+  for (const EdgeId input : node.inputs) {
+    const bool expected = node.op == Op::dequantise || (node.op != Op::quantise && integer);
+    require(graph.edges[input].quantised == expected, "{}: its input {} should {}be quantised", node.name,
+            graph.edges[input].name, expected ? "" : "not ");
+  }
+  const bool quantised_out = node.op == Op::quantise || (node.op != Op::dequantise && integer);
+  const bool float_out = integer && has_weights(node.op) && !out.quantised;  // rule 13: heads and logits
+  require(out.quantised == quantised_out || float_out, "{}: its output should {}be quantised", node.name,
+          quantised_out ? "" : "not ");
+  const bool same_quant = node.op == Op::max_pool || node.op == Op::flatten;
+  if (integer && same_quant) {
+    require(out.quant == graph.edges[node.inputs[0]].quant, "{}: its input and output must share step and zero point",
+            node.name);
+  }
+  const bool folded_away = node.op == Op::batch_norm || node.op == Op::relu || node.op == Op::relu6;
+  require(!(integer && folded_away), "{}: {} does not exist in INT8 by itself", node.name, name_of(node.op));
+}
+
+}  // namespace
+
+const char* name_of(Precision precision) { return precision == Precision::int8 ? "int8" : "fp32"; }
+
+const char* name_of(Activation activation) {
+  constexpr const char* names[] = {"none", "relu", "relu6"};
+  return names[static_cast<int>(activation)];
+}
+
+std::int64_t accumulator_bound(const QNode& node, const QuantParams& in, std::int64_t channel) {
+  const std::int64_t per_channel = node.weight.elements() / node.weight.shape()[0];
+  const auto weights = node.weight.span<std::int8_t>().subspan(static_cast<std::size_t>(channel * per_channel),
+                                                               static_cast<std::size_t>(per_channel));
+  std::int64_t magnitude = 0;
+  for (const std::int8_t w : weights) magnitude += std::abs(static_cast<int>(w));
+  const std::int64_t furthest = std::max(in.hi - in.zero, in.zero - in.lo);
+  const std::int64_t bias = node.bias_q[static_cast<std::size_t>(channel)];
+  return std::abs(bias) + magnitude * furthest;
+}
+
+std::vector<int> QGraph::consumers(EdgeId edge) const {
+  std::vector<int> found;
+  for (std::size_t i = 0; i < nodes.size(); ++i) {
+    if (std::ranges::find(nodes[i].inputs, edge) != nodes[i].inputs.end()) found.push_back(static_cast<int>(i));
+  }
+  return found;
+}
+
+void QGraph::validate() const {
+  const auto edge_count = static_cast<EdgeId>(edges.size());
+  const auto exists = [&](EdgeId edge) { return edge >= 0 && edge < edge_count; };
+  require(exists(input) && exists(output), "{}: no input or no output", name);
+  for (const QEdge& edge : edges) check_edge(edge);
+  require(!edges[input].quantised && !edges[output].quantised, "{}: its input and output must be real", name);
+
+  std::vector<bool> made(edges.size(), false);
+  made[static_cast<std::size_t>(input)] = true;
+  for (const QNode& node : nodes) {
+    require(!node.inputs.empty() && std::ranges::all_of(node.inputs, [&](EdgeId e) { return exists(e) && made[e]; }),
+            "{}: an input is not made before it is used", node.name);
+    require(exists(node.output) && !made[node.output], "{}: its output is made twice or does not exist", node.name);
+    std::vector<Shape> shapes;
+    for (const EdgeId edge : node.inputs) shapes.push_back(edges[edge].shape);
+    require(!has_weights(node.op) || !node.weight.empty(), "{}: no weights", node.name);
+    const Shape shape = infer_shape(geometry_of(node), shapes);
+    require(shape == edges[node.output].shape, "{}: makes {}, its edge says {}", node.name, shape.str(),
+            edges[node.output].shape.str());
+    check_precision(*this, node);
+    const bool averages = node.op == Op::avg_pool || node.op == Op::global_avg_pool;
+    require(!averages || shapes[0][1] * shapes[0][2] <= (1 << 23), "{}: the sum of {} values may exceed 31 bits",
+            node.name, shapes[0][1] * shapes[0][2]);
+    if (has_weights(node.op) && node.precision == Precision::int8) {
+      check_integer_weights(node, edges[node.inputs[0]].quant);
+    } else if (has_weights(node.op)) {
+      check_float_weights(node);
+    } else if (node.op == Op::batch_norm) {
+      check_affine(node);
+    }
+    made[node.output] = true;
+  }
+  require(made[static_cast<std::size_t>(output)], "{}: its output is never made", name);
+}
+
+}  // namespace octet

@@ -1,0 +1,98 @@
+#include "runtime/thread_pool.h"
+
+#include <sched.h>
+
+#include <algorithm>
+
+#include "runtime/error.h"
+#include "runtime/float_environment.h"
+
+namespace octet {
+namespace {
+
+// How long a worker spins for the next step before it sleeps: about as long as the gap between two steps of a network.
+// Longer would take the core from a neighbour, shorter would pay a system call (some 5 us) per step.
+constexpr int kSpins = 4000;
+
+void pause() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+template <class Condition>
+bool spin_until(Condition condition) {
+  for (int i = 0; i < kSpins; ++i) {
+    if (condition()) return true;
+    pause();
+  }
+  return condition();
+}
+
+}  // namespace
+
+int available_threads() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof set, &set) == 0) return std::max(1, CPU_COUNT(&set));
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
+
+ThreadPool::ThreadPool(int threads) {
+  require(threads >= 1 && threads <= 1024, "{} threads: a number from 1 to 1024 was expected", threads);
+  for (int worker = 1; worker < threads; ++worker) workers_.emplace_back([this, worker] { work(worker); });
+}
+
+ThreadPool::~ThreadPool() {
+  stop_ = true;
+  generation_.fetch_add(1);
+  generation_.notify_all();
+  for (std::thread& thread : workers_) thread.join();
+}
+
+void ThreadPool::take_chunks(int worker) {
+  for (;;) {
+    const std::int64_t first = next_.fetch_add(chunk_, std::memory_order_relaxed);
+    if (first >= tiles_) return;
+    task_(context_, first, std::min(first + chunk_, tiles_), worker);
+  }
+}
+
+void ThreadPool::run(std::int64_t tiles, Task task, void* context) {
+  if (tiles <= 0) return;
+  const bool alone = workers_.empty() || tiles == 1 || busy_.exchange(true, std::memory_order_acquire);
+  if (alone) {
+    task(context, 0, tiles, 0);
+    return;
+  }
+  task_ = task;
+  context_ = context;
+  tiles_ = tiles;
+  chunk_ = std::max<std::int64_t>(1, tiles / (std::int64_t{threads()} * 4));
+  next_.store(0, std::memory_order_relaxed);
+  working_.store(static_cast<int>(workers_.size()), std::memory_order_relaxed);
+  generation_.fetch_add(1, std::memory_order_release);
+  generation_.notify_all();
+  take_chunks(0);
+  // Every worker must have seen this job before the next one may overwrite it.
+  while (!spin_until([this] { return working_.load(std::memory_order_acquire) == 0; })) std::this_thread::yield();
+  busy_.store(false, std::memory_order_release);
+}
+
+void ThreadPool::work(int worker) {
+  const FloatEnvironment environment;
+  std::uint32_t seen = 0;
+  for (;;) {
+    if (!spin_until([&] { return generation_.load(std::memory_order_acquire) != seen; })) generation_.wait(seen);
+    const std::uint32_t now = generation_.load(std::memory_order_acquire);
+    if (now == seen) continue;
+    seen = now;
+    if (stop_) return;
+    take_chunks(worker);
+    working_.fetch_sub(1, std::memory_order_release);
+  }
+}
+
+}  // namespace octet

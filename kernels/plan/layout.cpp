@@ -1,0 +1,105 @@
+#include "kernels/plan/layout.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "runtime/error.h"
+
+namespace octet::kernels {
+namespace {
+
+constexpr std::int64_t kAlignment = 64;
+
+}  // namespace
+
+void Halo::include(const Halo& other) {
+  top = std::max(top, other.top), left = std::max(left, other.left);
+  bottom = std::max(bottom, other.bottom), right = std::max(right, other.right);
+}
+
+int Layout::add(Value value) {
+  values_.push_back(value);
+  return size() - 1;
+}
+
+int Layout::root_of(int index) const {
+  while ((*this)[index].parent >= 0) index = (*this)[index].parent;
+  return index;
+}
+
+int Layout::channel_offset_of(int index) const {
+  int offset = 0;
+  for (; (*this)[index].parent >= 0; index = (*this)[index].parent) offset += (*this)[index].channel_offset;
+  return offset;
+}
+
+void Layout::use(int index, int step) {
+  Value& root = (*this)[root_of(index)];
+  if (root.first < 0) root.first = step;
+  root.last = std::max(root.last, step);
+}
+
+std::int64_t Layout::bytes_of_root(const Value& v) const {
+  const std::int64_t pixels = std::int64_t{v.h + v.halo.top + v.halo.bottom} * (v.w + v.halo.left + v.halo.right);
+  const std::int64_t bytes = pixels * v.c * size_of(v.type) * batch_;
+  require(bytes < (std::int64_t{1} << 40), "an activation of {}x{}x{} for a batch of {} is too large", v.c, v.h, v.w,
+          batch_);
+  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+}
+
+std::size_t Layout::assign_offsets() {
+  std::vector<int> order;
+  for (int i = 0; i < size(); ++i) {
+    const Value& v = (*this)[i];
+    if (v.parent < 0 && v.place == Place::arena && v.first >= 0) order.push_back(i);
+  }
+  std::ranges::stable_sort(order, [&](int a, int b) { return bytes_of_root((*this)[a]) > bytes_of_root((*this)[b]); });
+
+  std::int64_t arena = 0;
+  std::vector<int> placed;  // sorted by offset
+  for (const int index : order) {
+    Value& value = (*this)[index];
+    const std::int64_t size = bytes_of_root(value);
+    std::int64_t offset = 0;
+    for (const int other_index : placed) {
+      const Value& other = (*this)[other_index];
+      const bool together = other.first <= value.last && value.first <= other.last;
+      if (!together) continue;
+      if (offset + size <= other.offset) break;  // it fits into the gap before this one
+      offset = std::max(offset, other.offset + bytes_of_root(other));
+    }
+    value.offset = offset;
+    arena = std::max(arena, offset + size);
+    const auto after = std::ranges::find_if(placed, [&](int i) { return (*this)[i].offset > offset; });
+    placed.insert(after, index);
+  }
+  return static_cast<std::size_t>(arena);
+}
+
+Slot Layout::slot(int index) const {
+  const Value& v = (*this)[index];
+  const Value& root = (*this)[root_of(index)];
+  Slot slot;
+  slot.place = root.place;
+  View& view = slot.view;
+  view.type = v.type;
+  view.n = batch_, view.h = v.h, view.w = v.w, view.c = v.c;
+  const bool photo = root.place == Place::network_input && v.type == DType::u8;
+  if (root.place != Place::arena && !photo) {  // the caller's tensor: NCHW
+    view.stride_w = 1;
+    view.stride_h = v.w;
+    view.stride_c = std::int64_t{v.h} * v.w;
+    view.stride_n = view.stride_c * v.c;
+    return slot;
+  }
+  view.stride_c = 1;
+  view.stride_w = root.c;
+  view.stride_h = view.stride_w * (root.w + root.halo.left + root.halo.right);
+  view.stride_n = view.stride_h * (root.h + root.halo.top + root.halo.bottom);
+  const std::int64_t element =
+      root.halo.top * view.stride_h + root.halo.left * view.stride_w + channel_offset_of(index);
+  slot.offset = root.offset + element * size_of(v.type);
+  return slot;
+}
+
+}  // namespace octet::kernels

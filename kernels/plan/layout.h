@@ -1,0 +1,71 @@
+// Where activations live: which share memory, which have a border, and at which offset of the arena each lies.
+//
+// One activation is a Value. A Value either is a root, which owns a rectangle of memory per image
+//
+//         halo.left            w            halo.right
+//       +----------+------------------------+----------+
+//       |          |        halo.top        |          |
+//       |          +------------------------+          |     each pixel: stride_w elements, channels side by side
+//       |          |  (0,0)                 |          |
+//       |          |           h            |          |
+//       |          +------------------------+          |
+//       |          |      halo.bottom       |          |
+//       +----------+------------------------+----------+
+//
+// or is a slice of its parent: the same pixels, channels [channel_offset, channel_offset + c). In-place concatenation
+// (a producer writes its slice of the joint tensor) and in-place addition (the sum overwrites an operand that nobody
+// needs any more) are both slices; a slice shares its root's halo and lifetime, so the three concerns are one problem.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "runtime/program.h"
+
+namespace octet::kernels {
+
+struct Halo {
+  int top = 0, left = 0, bottom = 0, right = 0;
+  bool any() const { return top + left + bottom + right > 0; }
+  void include(const Halo& other);
+};
+
+struct Value {
+  DType type = DType::f32;
+  int c = 1, h = 1, w = 1;
+  Place place = Place::arena;
+  int fill = 0;  // what a halo holds: the zero point
+  EdgeId edge = -1;
+  int parent = -1;
+  int channel_offset = 0;
+  // Of roots:
+  Halo halo;
+  int first = -1, last = -1;  // steps between which the memory is in use
+  std::int64_t offset = 0;    // of the whole rectangle, in bytes
+};
+
+class Layout {
+ public:
+  explicit Layout(int batch) : batch_(batch) {}
+
+  int add(Value value);  // returns its index
+  Value& operator[](int index) { return values_[static_cast<std::size_t>(index)]; }
+  const Value& operator[](int index) const { return values_[static_cast<std::size_t>(index)]; }
+  int size() const { return static_cast<int>(values_.size()); }
+
+  int root_of(int index) const;
+  int channel_offset_of(int index) const;  // relative to the root
+  void use(int index, int step);           // the step reads or writes the value
+  // Gives every root its offset; returns the arena's size. Largest first, each at the lowest offset that is free during
+  // its lifetime.
+  std::size_t assign_offsets();
+  Slot slot(int index) const;
+
+ private:
+  std::int64_t bytes_of_root(const Value& root) const;
+
+  int batch_;
+  std::vector<Value> values_;
+};
+
+}  // namespace octet::kernels

@@ -1,0 +1,31 @@
+// Planning: a QGraph becomes a Program for one device and one instruction-set level. The planner chooses kernels, packs
+// weights and lays activations out; it can change no result of an integer layer.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <optional>
+
+#include "kernels/isa.h"
+#include "runtime/program.h"
+
+namespace octet::kernels {
+
+struct PlanOptions {
+  int batch = 1;  // the largest batch a run may have
+  Isa isa = chosen_isa();
+  // When set, the program's input is photos, u8 [n, H, W, 3] RGB, and (p - mean) / std happens inside (through a table
+  // of 256 entries a channel, so that it costs nothing). Otherwise the input is f32 [n, C, H, W].
+  struct Photo {
+    std::array<float, 3> mean{0, 0, 0};
+    std::array<float, 3> std{1, 1, 1};
+  };
+  std::optional<Photo> photo;
+  // Calibration and --hash-layers look at every edge of the graph: no two layers are fused into one step.
+  bool keep_edges = false;
+};
+
+// Throws Error naming the node when the graph is invalid or no kernel fits.
+std::shared_ptr<const Program> plan(const QGraph& graph, const PlanOptions& options);
+
+}  // namespace octet::kernels

@@ -1,0 +1,277 @@
+// Lowering: which kernel computes each node, over which values. Memory is planner_memory.cpp.
+#include "kernels/plan/planner.h"
+
+#include <algorithm>
+
+#include "runtime/error.h"
+#include "runtime/float_environment.h"
+
+namespace octet::kernels {
+namespace {
+
+// Views without data, for refuse(): shapes and types only.
+struct Prototype {
+  std::vector<View> inputs;
+  StepArgs args;
+};
+
+View prototype_view(const Value& v, int batch) {
+  View view;
+  view.type = v.type;
+  view.n = batch, view.h = v.h, view.w = v.w, view.c = v.c;
+  view.stride_c = 1, view.stride_w = v.c, view.stride_h = std::int64_t{v.w} * v.c;
+  view.stride_n = view.stride_h * v.h;
+  return view;
+}
+
+std::string typed(const char* op, const Value& v) {
+  return fmt::format("{}_{}", op, v.type == DType::f32 ? "f32" : "s8");
+}
+
+}  // namespace
+
+std::shared_ptr<const Program> plan(const QGraph& graph, const PlanOptions& options) {
+  require(options.batch >= 1 && options.batch <= 4096, "a batch of {}: 1 to 4096 was expected", options.batch);
+  graph.validate();
+  const FloatEnvironment environment;  // the constants of rules 4 to 11 are computed here
+  return Planner(graph, options).run();
+}
+
+bool Planner::only_quantised(EdgeId edge) const {
+  return std::ranges::all_of(graph_.consumers(edge),
+                             [&](int i) { return graph_.nodes[static_cast<std::size_t>(i)].op == Op::quantise; });
+}
+
+int Planner::make_value(EdgeId edge, int like) {
+  const QEdge& e = graph_.edges[edge];
+  Value v;
+  v.type = e.quantised ? e.quant.storage() : DType::f32;
+  v.fill = e.quantised ? e.quant.zero : 0;
+  v.edge = edge;
+  if (like >= 0) {
+    v.c = layout_[like].c, v.h = layout_[like].h, v.w = layout_[like].w;
+  } else if (e.shape.rank() == 3) {
+    v.c = static_cast<int>(e.shape[0]), v.h = static_cast<int>(e.shape[1]), v.w = static_cast<int>(e.shape[2]);
+  } else {
+    v.c = static_cast<int>(e.shape[0]);
+  }
+  return value_of_[edge] = layout_.add(v);
+}
+
+Pending& Planner::emit(const QNode& node, std::string op, std::vector<int> inputs, int output,
+                       std::shared_ptr<const void> params) {
+  Prototype proto;
+  for (const int input : inputs) proto.inputs.push_back(prototype_view(layout_[input], options_.batch));
+  proto.args = {proto.inputs.data(), static_cast<std::int32_t>(inputs.size()),
+                prototype_view(layout_[output], options_.batch), params.get(), nullptr};
+  const Choice choice = choose(op, options_.isa, proto.args);
+  Pending pending;
+  pending.kernel = choice.kernel;
+  pending.inputs = std::move(inputs);
+  pending.output = output;
+  Step& step = pending.step;
+  step.name = node.name, step.op = node.op, step.precision = node.precision;
+  step.variant = name_of(*choice.kernel);
+  step.run = choice.kernel->run, step.tiles = choice.kernel->tiles;
+  step.params = std::move(params);
+  step.completes = {{node.output, output}};
+  step.note = choice.note;
+  steps_.push_back(std::move(pending));
+  return steps_.back();
+}
+
+void Planner::make_input() {
+  const int input = make_value(graph_.input);
+  Value& v = layout_[input];
+  v.place = Place::network_input;
+  if (options_.photo) {
+    require(v.c == 3, "{}: photos have 3 channels, the network's input has {}", graph_.name, v.c);
+    v.type = DType::u8;
+  }
+}
+
+int Planner::real_input() {
+  if (real_input_ >= 0) return real_input_;
+  const int external = value_of_[graph_.input];
+  const QEdge& edge = graph_.edges[graph_.input];
+  const QNode node{.name = edge.name,
+                   .op = Op::quantise,
+                   .inputs = {graph_.input},
+                   .output = graph_.input,
+                   .precision = Precision::fp32};
+  real_input_ = make_value(graph_.input);
+  value_of_[graph_.input] = external;
+  if (options_.photo) {
+    auto data = lookup_data(graph_, edge, *options_.photo);
+    emit(node, "lookup_f32", {external}, real_input_, std::shared_ptr<const void>(data, &data->params));
+  } else {
+    emit(node, "copy_f32", {external}, real_input_, nullptr);
+  }
+  return real_input_;
+}
+
+void Planner::lower_conv(const QNode& node) {
+  auto data = conv_data(graph_, node);
+  const int input = value_of_[node.inputs[0]] == value_of_[graph_.input] ? real_input() : value_of_[node.inputs[0]];
+  const int output = make_value(node.output);
+  const bool depthwise = node.groups > 1 && node.groups == layout_[input].c && layout_[output].c == layout_[input].c;
+  const char* op = depthwise ? "depthwise" : "conv2d";
+  Pending& step =
+      emit(node, typed(op, layout_[input]), {input}, output, std::shared_ptr<const void>(data, &data->params));
+  step.weights = node.weight;
+  step.conv = data.get();
+}
+
+void Planner::lower_linear(const QNode& node) {
+  auto data = conv_data(graph_, node);
+  const int input = value_of_[node.inputs[0]] == value_of_[graph_.input] ? real_input() : value_of_[node.inputs[0]];
+  const int output = make_value(node.output);
+  Pending& step =
+      emit(node, typed("linear", layout_[input]), {input}, output, std::shared_ptr<const void>(data, &data->params));
+  const Value& in = layout_[input];
+  step.weights = columns_to_nhwc(node.weight, in.c, in.h, in.w);
+  step.conv = data.get();
+}
+
+void Planner::copy_into(const std::string& name, EdgeId from_edge, int from, EdgeId to_edge, int to) {
+  const QEdge& source = graph_.edges[from_edge];
+  const QNode node{.name = name,
+                   .op = Op::concat,
+                   .inputs = {from_edge},
+                   .output = to_edge,
+                   .precision = source.quantised ? Precision::int8 : Precision::fp32};
+  if (source.quantised) {
+    emit(node, "add_s8", {from}, to, copy_params(source, graph_.edges[to_edge]));
+  } else {
+    emit(node, "copy_f32", {from}, to, nullptr);
+  }
+  steps_.back().step.completes.clear();
+}
+
+// Every input becomes a copy into its slice of the output; share_concats() removes the copies that are not needed.
+void Planner::lower_concat(const QNode& node) {
+  const int output = make_value(node.output);
+  int offset = 0;
+  for (const EdgeId input : node.inputs) {
+    const int from = value_of_[input] == value_of_[graph_.input] ? real_input() : value_of_[input];
+    Value slice = layout_[output];
+    slice.parent = output;
+    slice.channel_offset = offset;
+    slice.c = layout_[from].c;
+    offset += slice.c;
+    copy_into(fmt::format("{}[{}]", node.name, graph_.edges[input].name), input, from, node.output, layout_.add(slice));
+  }
+  steps_.back().step.completes = {{node.output, output}};
+}
+
+void Planner::lower_quantise(const QNode& node) {
+  const EdgeId from = node.inputs[0];
+  if (from == graph_.input && options_.photo) {
+    auto data = lookup_data(graph_, graph_.edges[node.output], *options_.photo);
+    emit(node, "lookup_s8", {value_of_[from]}, make_value(node.output),
+         std::shared_ptr<const void>(data, &data->params));
+    return;
+  }
+  emit(node, "quantise_s8", {value_of_[from]}, make_value(node.output, value_of_[from]),
+       quantise_params(graph_, graph_.edges[node.output]));
+}
+
+void Planner::lower(const QNode& node) {
+  const auto in = [&](std::size_t i) {
+    const EdgeId edge = node.inputs[i];
+    return edge == graph_.input ? real_input() : value_of_[edge];
+  };
+  switch (node.op) {
+    case Op::conv2d:
+      return lower_conv(node);
+    case Op::linear:
+      return lower_linear(node);
+    case Op::concat:
+      return lower_concat(node);
+    case Op::quantise:
+      return lower_quantise(node);
+    case Op::flatten:
+      // The same bytes; linear layers know the order. Whoever watches the edge sees it after the step before.
+      value_of_[node.output] = in(0);
+      if (!steps_.empty()) steps_.back().step.completes.push_back({node.output, value_of_[node.output]});
+      return;
+    case Op::dequantise:
+      emit(node, "dequantise_f32", {in(0)}, make_value(node.output, in(0)),
+           quantise_params(graph_, graph_.edges[node.inputs[0]]));
+      return;
+    case Op::batch_norm:
+    case Op::relu:
+    case Op::relu6: {
+      auto data = affine_data(node);
+      require(node.op != Op::batch_norm || node.weight.elements() == layout_[in(0)].c,
+              "{}: a batch-norm right behind a flatten is not supported", node.name);
+      emit(node, "affine_f32", {in(0)}, make_value(node.output, in(0)),
+           std::shared_ptr<const void>(data, &data->params));
+      return;
+    }
+    case Op::max_pool:
+    case Op::avg_pool:
+    case Op::global_avg_pool: {
+      auto data = pool_data(graph_, node, layout_[in(0)].h, layout_[in(0)].w);
+      const char* op = node.op == Op::max_pool ? "max_pool" : "avg_pool";
+      emit(node, typed(op, layout_[in(0)]), {in(0)}, make_value(node.output),
+           std::shared_ptr<const void>(data, &data->params));
+      return;
+    }
+    case Op::add: {
+      std::vector<int> inputs;
+      for (std::size_t i = 0; i < node.inputs.size(); ++i) inputs.push_back(in(i));
+      for (const int i : inputs) {
+        require(layout_[i].h == layout_[inputs[0]].h && layout_[i].w == layout_[inputs[0]].w,
+                "{}: adds a flattened activation and a plain one, which lie in different orders", node.name);
+      }
+      emit(node, typed("add", layout_[inputs[0]]), inputs, make_value(node.output, inputs[0]),
+           add_params(graph_, node));
+      return;
+    }
+  }
+}
+
+// The output goes straight into the caller's NCHW tensor where the last kernel can write it so, else through a copy.
+void Planner::make_output() {
+  const EdgeId edge = graph_.output;
+  require(!graph_.edges[edge].quantised, "{}: the output is quantised; a dequantise node was expected", graph_.name);
+  const int made = value_of_[edge] == value_of_[graph_.input] ? real_input() : value_of_[edge];
+  const bool contiguous = layout_[made].h * layout_[made].w == 1;
+  const bool any_strides = steps_.back().kernel->op == std::string_view("dequantise_f32") || contiguous;
+  const bool last_word = steps_.back().output == made && graph_.consumers(edge).empty();
+  if (any_strides && last_word && layout_[made].parent < 0) {
+    layout_[made].place = Place::network_output;
+    return;
+  }
+  Value external = layout_[made];
+  external.place = Place::network_output;
+  external.parent = -1;
+  const QNode node{
+      .name = "output", .op = Op::dequantise, .inputs = {edge}, .output = edge, .precision = Precision::fp32};
+  emit(node, "copy_f32", {made}, layout_.add(external), nullptr);
+  steps_.back().step.completes.clear();
+}
+
+std::shared_ptr<const Program> Planner::run() {
+  value_of_.assign(graph_.edges.size(), -1);
+  make_input();
+  for (const QNode& node : graph_.nodes) lower(node);
+  require(!steps_.empty(), "{}: the network computes nothing", graph_.name);
+  make_output();
+
+  share_concats();
+  share_adds();
+  request_halos();
+  insert_halo_fills();
+
+  auto program = std::make_shared<Program>();
+  program->graph = graph_;
+  for (QNode& node : program->graph.nodes) node.weight = {}, node.bias = {};
+  program->batch = options_.batch;
+  program->isa = name_of(options_.isa);
+  finish(*program);
+  return program;
+}
+
+}  // namespace octet::kernels

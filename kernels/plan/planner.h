@@ -1,0 +1,61 @@
+// The planner's working state: one pending step per kernel call, in order, over the values of a Layout.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "kernels/plan/layout.h"
+#include "kernels/plan/params.h"
+#include "kernels/registry.h"
+
+namespace octet::kernels {
+
+struct Pending {
+  Step step;
+  const Kernel* kernel = nullptr;
+  std::vector<int> inputs;   // values
+  int output = -1;           // value
+  Tensor weights;            // still in PyTorch's order
+  ConvData* conv = nullptr;  // set together with weights: where the packed form goes
+};
+
+class Planner {
+ public:
+  Planner(const QGraph& graph, const PlanOptions& options) : graph_(graph), options_(options), layout_(options.batch) {}
+  std::shared_ptr<const Program> run();
+
+ private:
+  // 1. values and steps
+  void make_input();
+  void lower(const QNode& node);
+  void lower_conv(const QNode& node);
+  void lower_linear(const QNode& node);
+  void lower_concat(const QNode& node);
+  void lower_quantise(const QNode& node);
+  void make_output();
+  int make_value(EdgeId edge, int like = -1);
+  int real_input();  // the network's input as an NHWC f32 activation, made when first asked for
+  Pending& emit(const QNode& node, std::string op, std::vector<int> inputs, int output,
+                std::shared_ptr<const void> params);
+  void copy_into(const std::string& name, EdgeId from_edge, int from, EdgeId to_edge, int to);
+
+  // 2. memory
+  void share_concats();
+  void share_adds();
+  bool shareable(int value) const;
+  void request_halos();
+  void insert_halo_fills();
+  void finish(Program& program);
+
+  bool only_quantised(EdgeId edge) const;  // every consumer is a quantise node
+
+  const QGraph& graph_;
+  const PlanOptions& options_;
+  Layout layout_;
+  std::vector<int> value_of_;  // edge -> value; -1 until made
+  int real_input_ = -1;
+  std::vector<Pending> steps_;
+};
+
+}  // namespace octet::kernels

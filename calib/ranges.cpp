@@ -1,0 +1,156 @@
+#include "calib/ranges.h"
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "runtime/arithmetic.h"
+#include "runtime/error.h"
+#include "runtime/float_environment.h"
+#include "runtime/io/file.h"
+
+namespace octet::calib {
+namespace {
+
+using nlohmann::json;
+
+constexpr int kVersion = 1;
+constexpr std::size_t kMaxFile = 16 << 20;
+
+template <class T>
+T choose(const json& value, std::initializer_list<T> choices, const char* what) {
+  for (const T choice : choices) {
+    if (value == name_of(choice)) return choice;
+  }
+  fail("the {} '{}' is unknown", what, value.dump());
+}
+
+// Whole and within 16 bits: get<int>() would cut 3.7 to 3 and 2^32 to 0.
+std::int32_t small_integer(const json& e, const char* key) {
+  const json& value = e.at(key);
+  require(value.is_number_integer() && value >= -32768 && value <= 32767, "\"{}\" is {}, a small integer was expected",
+          key, value.dump());
+  return value.get<std::int32_t>();
+}
+
+EdgeRange edge_from_json(const json& e) {
+  EdgeRange r;
+  r.observer = e.at("name").get<std::string>();
+  r.amax = e.at("amax").get<float>(), r.min = e.at("min").get<float>(), r.max = e.at("max").get<float>();
+  r.quant.step = e.at("step").get<float>();
+  r.quant.zero = small_integer(e, "zero"), r.quant.lo = small_integer(e, "lo"), r.quant.hi = small_integer(e, "hi");
+  r.quant.dead = e.value("dead", false);
+  const bool finite = std::isfinite(r.amax) && std::isfinite(r.min) && std::isfinite(r.max);
+  require(finite && r.amax >= 0, "edge '{}': the amax {} is not a finite number >= 0", r.observer, r.amax);
+  require(r.min <= r.max, "edge '{}': the range [{}, {}] is empty", r.observer, r.min, r.max);
+  require(std::isnormal(r.quant.step) && r.quant.step > 0, "edge '{}': the step {} is not a positive number",
+          r.observer, r.quant.step);
+  const bool fits = (r.quant.lo >= -128 && r.quant.hi <= 127) || (r.quant.lo >= 0 && r.quant.hi <= 255);
+  require(fits && r.quant.lo < r.quant.hi && r.quant.zero >= r.quant.lo && r.quant.zero <= r.quant.hi,
+          "edge '{}': zero point {} and range [{}, {}] do not make 8 bits", r.observer, r.quant.zero, r.quant.lo,
+          r.quant.hi);
+  return r;
+}
+
+}  // namespace
+
+const char* name_of(Scheme scheme) { return scheme == Scheme::symmetric ? "symmetric" : "affine"; }
+const char* name_of(Granularity granularity) { return granularity == Granularity::channel ? "channel" : "tensor"; }
+const char* name_of(Preset preset) { return preset == Preset::none ? "none" : "notebook"; }
+
+const EdgeRange* Ranges::find(std::string_view observer) const {
+  const auto found = std::ranges::find(edges, observer, &EdgeRange::observer);
+  return found == edges.end() ? nullptr : &*found;
+}
+
+void Ranges::check(const Graph& graph) const {
+  require(model == graph.name(), "these ranges are of '{}', the model is '{}'", model, graph.name());
+  for (const Edge& edge : graph.edges()) {
+    require(edge.observer.empty() || find(edge.observer) != nullptr, "the ranges of '{}' lack the edge '{}'", model,
+            edge.observer);
+  }
+  require(preset != Preset::notebook || scheme == Scheme::symmetric, "the notebook's arithmetic has no zero points");
+  for (const EdgeRange& range : edges) {
+    require(preset != Preset::notebook || (range.amax > 0 && !range.quant.dead),
+            "the edge '{}' has the amax {}: the notebook's scale 127 / amax would be infinite", range.observer,
+            range.amax);
+    require(graph.observed(range.observer) >= 0, "the ranges hold the edge '{}', which '{}' does not have",
+            range.observer, graph.name());
+  }
+}
+
+QuantParams quant_params(Scheme scheme, bool reduce_range, float amax, float min, float max) {
+  const FloatEnvironment environment;
+  QuantParams q;
+  if (amax <= arithmetic::kDeadRange) q.dead = true;
+  if (scheme == Scheme::symmetric) {
+    q.step = arithmetic::symmetric_step(amax);
+    return q;
+  }
+  q.lo = 0, q.hi = reduce_range ? 127 : 255;
+  if (q.dead) return q;
+  const double low = std::min(0.0, static_cast<double>(min)), high = std::max(0.0, static_cast<double>(max));
+  q.step = static_cast<float>((high - low) / (q.hi - q.lo));
+  q.zero = std::clamp(q.lo - static_cast<std::int32_t>(std::nearbyint(low / static_cast<double>(q.step))), q.lo, q.hi);
+  return q;
+}
+
+std::string to_json(const Ranges& r) {
+  std::string text = fmt::format(
+      "{{\n  \"octet_ranges\": {},\n  \"model\": {},\n  \"method\": {},\n  \"scheme\": \"{}\",\n  \"weights\": "
+      "\"{}\",\n"
+      "  \"preset\": \"{}\",\n  \"images\": {},\n  \"seeded\": {},\n  \"data\": {},\n  \"ignore\": {},\n  \"only\": "
+      "{},\n"
+      "  \"edges\": [",
+      kVersion, json(r.model).dump(), json(r.method).dump(), name_of(r.scheme), name_of(r.weights), name_of(r.preset),
+      r.images, r.seeded, json(r.data).dump(), json(r.ignore).dump(), json(r.only).dump());
+  const char* separator = "\n";
+  for (const EdgeRange& e : r.edges) {
+    text += fmt::format(
+        "{}    {{\"name\": {}, \"amax\": {:.9g}, \"min\": {:.9g}, \"max\": {:.9g}, \"step\": {:.9g}, \"zero\": {}, "
+        "\"lo\": {}, \"hi\": {}{}}}",
+        separator, json(e.observer).dump(), e.amax, e.min, e.max, e.quant.step, e.quant.zero, e.quant.lo, e.quant.hi,
+        e.quant.dead ? ", \"dead\": true" : "");
+    separator = ",\n";
+  }
+  return text + "\n  ]\n}\n";
+}
+
+Ranges ranges_from_json(const std::string& text, const std::string& where) {
+  try {
+    const json j = json::parse(text);
+    require(j.is_object() && j.contains("octet_ranges"), "no \"octet_ranges\" key: not a ranges file");
+    require(j["octet_ranges"] == kVersion, "version {} of the format, {} was expected", j["octet_ranges"].dump(),
+            kVersion);
+    Ranges r;
+    r.model = j.at("model").get<std::string>();
+    r.method = j.at("method").get<std::string>();
+    r.scheme = choose(j.at("scheme"), {Scheme::symmetric, Scheme::affine}, "scheme");
+    r.weights = choose(j.at("weights"), {Granularity::channel, Granularity::tensor}, "weights granularity");
+    r.preset = choose(j.at("preset"), {Preset::none, Preset::notebook}, "preset");
+    r.images = j.at("images").get<std::int64_t>();
+    r.seeded = j.value("seeded", false);
+    r.data = j.value("data", "");
+    r.ignore = j.value("ignore", r.ignore), r.only = j.value("only", r.only);
+    for (const json& e : j.at("edges")) {
+      EdgeRange edge = edge_from_json(e);
+      require(r.find(edge.observer) == nullptr, "the edge '{}' stands twice", edge.observer);
+      r.edges.push_back(std::move(edge));
+    }
+    return r;
+  } catch (const json::exception& e) {
+    fail("{}: not a valid ranges file: {}", where, e.what());
+  } catch (const Error& e) {
+    fail("{}: {}", where, e.what());
+  }
+}
+
+Ranges load_ranges(const std::filesystem::path& path) {
+  return ranges_from_json(read_text_file(path, kMaxFile), path.string());
+}
+
+void save_ranges(const Ranges& ranges, const std::filesystem::path& path) {
+  write_file_atomically(path, std::string_view(to_json(ranges)));
+}
+
+}  // namespace octet::calib

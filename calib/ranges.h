@@ -1,0 +1,55 @@
+// Ranges: what calibration found, edge by edge, and the quantisation chosen from it. ranges.json is its file: small,
+// diffable (one edge a line, in the network's order), 9 significant digits, so that every float comes back exactly.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "runtime/graph.h"
+#include "runtime/quant_params.h"
+
+namespace octet::calib {
+
+enum class Scheme { symmetric, affine };     // [-127, 127] around 0, or [0, 255] with a zero point
+enum class Granularity { channel, tensor };  // of the weights' steps
+enum class Preset { none, notebook };        // notebook: the cat/dog notebook's arithmetic, slip by slip
+
+struct EdgeRange {
+  std::string observer;
+  float amax = 0, min = 0, max = 0;
+  QuantParams quant;  // the step is authoritative: it is not recomputed from amax on reading
+};
+
+struct Ranges {
+  std::string model;
+  std::string method = "max";
+  Scheme scheme = Scheme::symmetric;
+  Granularity weights = Granularity::channel;
+  Preset preset = Preset::none;
+  std::int64_t images = 0;  // how many calibrated
+  bool seeded = false;      // made from seeded weights and inputs: good for speed only
+  std::string data;         // a hash of the photos' names and sizes, so that a score on the same photos can be marked
+  std::vector<std::string> ignore, only;  // QuantiseOptions that calibration was asked for
+  std::vector<EdgeRange> edges;
+
+  const EdgeRange* find(std::string_view observer) const;
+  // Throws Error unless the ranges are for this model and have exactly its observers.
+  void check(const Graph& graph) const;
+};
+
+// The quantisation of a range. Symmetric: step = amax / 127. Affine: the range is widened to hold 0,
+// step = (max - min) / (hi - lo), zero = lo - rne(min / step); `reduce_range` (affine only) uses 7 bits, [0, 127].
+// A dead range is marked (rule 3).
+QuantParams quant_params(Scheme scheme, bool reduce_range, float amax, float min, float max);
+
+std::string to_json(const Ranges& ranges);
+Ranges ranges_from_json(const std::string& text, const std::string& where);
+Ranges load_ranges(const std::filesystem::path& path);
+void save_ranges(const Ranges& ranges, const std::filesystem::path& path);  // atomically
+
+const char* name_of(Scheme scheme);
+const char* name_of(Granularity granularity);
+const char* name_of(Preset preset);
+
+}  // namespace octet::calib

@@ -1,0 +1,143 @@
+#include "models/loaded_model.h"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "calib/calibrate.h"
+#include "models/data_files.h"
+#include "runtime/error.h"
+#include "runtime/io/octet_file.h"
+#include "runtime/io/weights.h"
+
+namespace octet::models {
+namespace {
+
+namespace fs = std::filesystem;
+
+bool is_octet_path(const std::string& model) { return model.ends_with(".octet"); }
+
+void load_weights(LoadedModel& model, const LoadOptions& options) {
+  const auto path = options.weights ? options.weights : shipped_file(model.name + "/" + model.name + ".safetensors");
+  if (!path) {
+    model.graph->seed_weights(options.seed);
+    model.seeded = true;
+    model.notes.push_back(fmt::format("{}: no weights given and none shipped: seeded weights ({}), good for speed only",
+                                      model.name, options.seed));
+    return;
+  }
+  const std::vector<std::string> extra = model.graph->load(read_state_dict(*path));
+  if (!extra.empty()) {
+    model.notes.push_back(fmt::format("{}: {} keys that {} does not use: {}", path->string(), extra.size(), model.name,
+                                      fmt::join(extra, ", ")));
+  }
+}
+
+// Ranges of one seeded batch, so that INT8 speed can be measured without data.
+calib::Ranges seeded_ranges(const LoadedModel& model, std::uint64_t seed) {
+  ThreadPool pool(1);
+  calib::CalibrationOptions options;
+  options.batch = 1;
+  calib::Calibrator calibrator(*model.graph, options, pool);
+  const auto dims = model.graph->edges()[static_cast<std::size_t>(model.graph->input_edge())].shape.dims();
+  std::vector<std::int64_t> shape{1};
+  shape.insert(shape.end(), dims.begin(), dims.end());
+  Tensor batch(DType::f32, Shape(shape));
+  std::uint64_t state = seed;
+  for (float& value : batch.span<float>()) {
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    value = static_cast<float>(state >> 56);
+  }
+  calibrator.observe(batch);
+  calib::Ranges ranges = calibrator.ranges();
+  ranges.seeded = true;
+  return ranges;
+}
+
+void find_ranges(LoadedModel& model, const LoadOptions& options) {
+  if (options.ranges) {
+    model.ranges = calib::load_ranges(*options.ranges);
+  } else if (!options.weights && !model.seeded) {
+    // Shipped ranges belong to the shipped weights, not to a user's.
+    if (const auto path = shipped_file(model.name + "/ranges.json")) model.ranges = calib::load_ranges(*path);
+  }
+  if (model.ranges) model.ranges->check(*model.graph);
+}
+
+std::int64_t float_bytes(const Graph& graph) {
+  StateDict tensors;
+  for (const Node& node : graph.nodes()) {
+    for (const Parameter& p : node.parameters) tensors.insert(node.name + "." + p.key, p.value);
+  }
+  return static_cast<std::int64_t>(safetensors_bytes(tensors).size());
+}
+
+LoadedModel load_octet(const std::string& path, const LoadOptions& options) {
+  require(!options.weights && !options.ranges, "{} holds its weights and ranges: --weights and --ranges do not apply",
+          path);
+  LoadedModel model;
+  model.network = load_octet_file(path);
+  model.name = model.network.name;
+  if (is_model_name(model.name)) model.info = &find_model(model.name);
+  bool any_integer = false;
+  for (const QNode& node : model.network.nodes) any_integer |= node.precision == Precision::int8;
+  model.precision = any_integer ? Precision::int8 : Precision::fp32;
+  require(!options.precision || *options.precision == model.precision, "{} is an {} program; {} was asked for", path,
+          name_of(model.precision), name_of(options.precision.value_or(model.precision)));
+  const auto& metadata = model.network.metadata;
+  if (const auto how = metadata.find("preprocess"); how != metadata.end()) {
+    model.preprocess = preprocess_from_json(how->second);
+  }
+  if (const auto labels = metadata.find("labels"); labels != metadata.end()) {
+    try {
+      model.labels = nlohmann::json::parse(labels->second).get<std::vector<std::string>>();
+    } catch (const nlohmann::json::exception& e) {
+      fail("{}: its labels are not a list of names: {}", path, e.what());
+    }
+  }
+  if (const auto seeded = metadata.find("seeded"); seeded != metadata.end()) model.seeded = seeded->second == "true";
+  model.deployed_bytes = static_cast<std::int64_t>(fs::file_size(path));
+  return model;
+}
+
+void describe(LoadedModel& model) {
+  model.network.metadata["preprocess"] = to_json(model.preprocess);
+  model.network.metadata["labels"] = nlohmann::json(model.labels).dump();
+  if (model.seeded) model.network.metadata["seeded"] = "true";
+}
+
+}  // namespace
+
+LoadedModel load_float_model(const std::string& name, const LoadOptions& options) {
+  require(!is_octet_path(name), "{}: an .octet program has no float weights; a model's name was expected", name);
+  LoadedModel model;
+  model.info = &find_model(name);
+  model.name = name;
+  model.preprocess = model.info->preprocess;
+  model.labels = model.info->labels;
+  model.graph = model.info->build();
+  load_weights(model, options);
+  return model;
+}
+
+LoadedModel load_model(const std::string& name, const LoadOptions& options) {
+  if (is_octet_path(name)) return load_octet(name, options);
+  LoadedModel model = load_float_model(name, options);
+  find_ranges(model, options);
+  if (!model.ranges && model.seeded && options.precision != Precision::fp32)
+    model.ranges = seeded_ranges(model, options.seed);
+  model.precision = options.precision.value_or(model.ranges ? Precision::int8 : Precision::fp32);
+  if (model.precision == Precision::fp32) {
+    model.network = calib::as_float(*model.graph);
+    model.deployed_bytes = float_bytes(*model.graph);
+    describe(model);
+    return model;
+  }
+  require(model.ranges.has_value(),
+          "INT8 needs ranges for these weights of {}: give --ranges, made by octet calibrate", name);
+  model.network = calib::quantise(*model.graph, *model.ranges, options.quantise);
+  describe(model);
+  model.deployed_bytes = static_cast<std::int64_t>(octet_file_bytes(model.network).size());
+  return model;
+}
+
+}  // namespace octet::models

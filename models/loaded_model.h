@@ -1,0 +1,43 @@
+// A model ready to be planned: from a name (with weights and ranges given, shipped or seeded) or from an .octet file.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "calib/quantise.h"
+#include "models/registry.h"
+#include "runtime/qgraph.h"
+
+namespace octet::models {
+
+struct LoadOptions {
+  std::optional<std::filesystem::path> weights;
+  std::optional<std::filesystem::path> ranges;
+  std::optional<Precision> precision;  // default: int8 when there are ranges, else fp32
+  std::uint64_t seed = 1;              // for seeded weights
+  calib::QuantiseOptions quantise;
+};
+
+struct LoadedModel {
+  std::string name;
+  const ModelInfo* info = nullptr;      // null for an .octet file of an unknown network
+  std::optional<Graph> graph;           // null for an .octet file
+  std::optional<calib::Ranges> ranges;  // what INT8 was made from
+  QGraph network;                       // in the precision that was asked for
+  Precision precision = Precision::fp32;
+  Preprocess preprocess;
+  std::vector<std::string> labels;
+  bool seeded = false;              // weights are random: good for speed only
+  std::int64_t deployed_bytes = 0;  // of the file one would deploy: .octet for INT8, the float weights for FP32
+  std::vector<std::string> notes;   // what the user should know: extra keys, seeded weights
+};
+
+// MODEL is a name or a path to an .octet file. Throws Error.
+LoadedModel load_model(const std::string& model, const LoadOptions& options);
+
+// Only the float graph with its weights (calibration needs no ranges).
+LoadedModel load_float_model(const std::string& model, const LoadOptions& options);
+
+}  // namespace octet::models

@@ -1,0 +1,79 @@
+#include "models/photos.h"
+
+#include <algorithm>
+#include <charconv>
+#include <map>
+
+#include "models/csv.h"
+#include "runtime/error.h"
+#include "runtime/io/file.h"
+
+namespace octet::models {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::uint64_t kMaxCsv = 64 << 20;
+
+std::optional<int> to_int(const std::string& text) {
+  int value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
+std::map<std::string, int> read_labels(const fs::path& path) {
+  std::map<std::string, int> labels;
+  const auto rows = parse_csv(read_text_file(path, kMaxCsv), path.string());
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    require(rows[i].size() >= 2, "{}: row {} has {} field(s); file and class index were expected", path.string(), i + 1,
+            rows[i].size());
+    const auto index = to_int(rows[i][1]);
+    if (!index && i == 0) continue;  // the header
+    require(index.has_value(), "{}: row {}: '{}' is not a class index", path.string(), i + 1, printable(rows[i][1]));
+    labels[rows[i][0]] = *index;
+  }
+  require(!labels.empty(), "{}: no row names a file and its class", path.string());
+  return labels;
+}
+
+}  // namespace
+
+int label_of(const fs::path& photo, const std::vector<std::string>& labels, const ModelInfo* info) {
+  const std::string parent = photo.parent_path().filename().string();
+  const auto named = std::ranges::find(labels, parent);
+  if (named != labels.end()) return static_cast<int>(named - labels.begin());
+  if (info != nullptr && info->label_of_name != nullptr) return info->label_of_name(photo.filename().string());
+  return -1;
+}
+
+std::vector<Photo> list_photos(const fs::path& folder, const std::vector<std::string>& labels, const ModelInfo* info,
+                               const PhotoSetOptions& options) {
+  std::map<std::string, int> csv;
+  if (options.labels) csv = read_labels(*options.labels);
+  const std::vector<fs::path> files = list_images(folder);
+  const auto total = static_cast<std::int64_t>(files.size());
+  require(options.skip >= 0 && options.skip < total, "{}: --skip {} leaves none of its {} photos", folder.string(),
+          options.skip, total);
+  const std::int64_t end = options.limit < 0 ? total : std::min(total, options.skip + options.limit);
+  std::vector<Photo> photos;
+  for (std::int64_t i = options.skip; i < end; ++i) {
+    const fs::path& file = files[static_cast<std::size_t>(i)];
+    auto listed = csv.find(file.lexically_relative(folder).string());
+    if (listed == csv.end()) listed = csv.find(file.filename().string());
+    photos.push_back({file, listed != csv.end() ? listed->second : label_of(file, labels, info)});
+  }
+  require(!photos.empty(), "{}: --limit {} leaves no photo", folder.string(), options.limit);
+  return photos;
+}
+
+fs::path part_of(const fs::path& data, Part part) {
+  const char* const names[2][2] = {{"calibration", "train"}, {"test", "val"}};
+  std::error_code error;
+  for (const char* name : names[part == Part::test]) {
+    if (fs::is_directory(data / name, error)) return data / name;
+  }
+  return data;
+}
+
+}  // namespace octet::models

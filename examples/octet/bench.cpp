@@ -1,0 +1,168 @@
+// octet bench: latency of whole batches, host call to host-visible result.
+#include <algorithm>
+#include <chrono>
+#include <fstream>
+#include <numeric>
+
+#include "examples/common/terminal.h"
+#include "examples/octet/cli.h"
+#include "runtime/error.h"
+
+namespace octet::cli {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+struct Options {
+  Common common;
+  int batch = 1;
+  int runs = 0;  // 0: for about a second
+  bool per_layer = false;
+};
+
+constexpr int kInputs = 8;   // different inputs in turn: no run may profit from the one before
+constexpr int kWarmUp = 10;  // caches, page faults, the pool's first wake-up
+constexpr int kMinRuns = 50;
+constexpr int kMaxRuns = 100'000;
+
+double milliseconds(Clock::duration d) { return std::chrono::duration<double, std::milli>(d).count(); }
+
+// The process's high-water mark, as the kernel counts it.
+std::int64_t peak_bytes() {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with("VmHWM:")) return std::stoll(line.substr(6)) * 1024;
+  }
+  return 0;
+}
+
+std::vector<Tensor> make_inputs(const Program& program, std::uint64_t seed) {
+  std::vector<Tensor> inputs;
+  const auto dims = program.input_like.shape().dims();
+  std::vector<std::int64_t> shape{program.batch};
+  shape.insert(shape.end(), dims.begin(), dims.end());
+  for (int i = 0; i < kInputs; ++i) {
+    inputs.emplace_back(DType::u8, Shape(shape));
+    for (std::uint8_t& value : inputs.back().span<std::uint8_t>()) {
+      seed = seed * 6364136223846793005u + 1442695040888963407u;
+      value = static_cast<std::uint8_t>(seed >> 56);
+    }
+  }
+  return inputs;
+}
+
+std::vector<double> measure(const Options& o, Context& context, const std::vector<Tensor>& inputs, Tensor& output) {
+  for (int i = 0; i < kWarmUp; ++i) context.run(inputs[static_cast<std::size_t>(i % kInputs)], output);
+  std::vector<double> times;
+  const auto start = Clock::now();
+  for (int i = 0; i < (o.runs > 0 ? o.runs : kMaxRuns); ++i) {
+    const auto before = Clock::now();
+    context.run(inputs[static_cast<std::size_t>(i % kInputs)], output);
+    const auto after = Clock::now();
+    times.push_back(milliseconds(after - before));
+    if (o.runs == 0 && i + 1 >= kMinRuns && after - start > std::chrono::seconds(1)) break;
+  }
+  return times;
+}
+
+// Median time of each step over a few runs.
+std::vector<double> measure_layers(Context& context, const Program& program, const std::vector<Tensor>& inputs,
+                                   Tensor& output) {
+  std::vector<std::vector<double>> times(program.steps.size());
+  for (int i = 0; i < kMinRuns; ++i) {
+    context.run_timed(inputs[static_cast<std::size_t>(i % kInputs)], output,
+                      [&](std::size_t step, const std::function<void()>& execute) {
+                        const auto before = Clock::now();
+                        execute();
+                        times[step].push_back(milliseconds(Clock::now() - before));
+                      });
+  }
+  std::vector<double> medians;
+  for (auto& list : times) medians.push_back(examples::percentile(std::move(list), 50));
+  return medians;
+}
+
+json layers_json(const Program& program, const std::vector<double>& medians) {
+  json layers = json::array();
+  for (std::size_t i = 0; i < program.steps.size(); ++i) {
+    const Step& step = program.steps[i];
+    std::int64_t macs = 0;
+    for (const QNode& node : program.graph.nodes) macs += node.name == step.name ? node.macs * program.batch : 0;
+    const double gops = medians[i] > 0 ? 2e-6 * static_cast<double>(macs) / medians[i] : 0;
+    layers.push_back(
+        {{"name", step.name}, {"variant", step.variant}, {"ms", medians[i]}, {"macs", macs}, {"gops", gops}});
+  }
+  return layers;
+}
+
+void print_layers(const json& layers) {
+  double sum = 0;
+  for (const json& l : layers) sum += l["ms"].get<double>();
+  examples::Table table({"layer", "kernel", "ms", "share", "GOP/s"});
+  for (const json& l : layers) {
+    table.add({l["name"], l["variant"], fmt::format("{:.4f}", l["ms"].get<double>()),
+               fmt::format("{:.1f} %", 100 * l["ms"].get<double>() / sum),
+               fmt::format("{:.1f}", l["gops"].get<double>())});
+  }
+  fmt::print("\n{}", table.str());
+}
+
+int run(const Options& o) {
+  const models::LoadedModel model = load(o.common);
+  kernels::PlanOptions options;
+  options.batch = o.batch;
+  options.photo = model.preprocess.photo();
+  const auto program = kernels::plan(model.network, options);
+  const auto pool = make_pool(o.common);
+  Context context(program, *pool);
+  const std::vector<Tensor> inputs = make_inputs(*program, o.common.seed);
+  const auto dims = program->output_like.shape().dims();
+  std::vector<std::int64_t> shape{program->batch};
+  shape.insert(shape.end(), dims.begin(), dims.end());
+  Tensor output(DType::f32, Shape(shape));
+
+  const std::vector<double> times = measure(o, context, inputs, output);
+  json layers = json::array();
+  if (o.per_layer) layers = layers_json(*program, measure_layers(context, *program, inputs, output));
+  const double median = examples::percentile(times, 50), p90 = examples::percentile(times, 90),
+               p99 = examples::percentile(times, 99);
+  if (o.common.json) {
+    json result{{"model", model.name},
+                {"batch", o.batch},
+                {"threads", pool->threads()},
+                {"precision", name_of(model.precision)},
+                {"device", "cpu"},
+                {"kernel_isa", program->isa},
+                {"latency_ms_median", median},
+                {"latency_ms_p90", p90},
+                {"latency_ms_p99", p99},
+                {"runs", times.size()},
+                {"peak_bytes", peak_bytes()},
+                {"seeded", model.seeded}};
+    if (o.per_layer) result["layers"] = layers;
+    print_json(result);
+    return 0;
+  }
+  examples::Table table(
+      {"model", "precision", "batch", "threads", "instruction set", "median ms", "p90", "p99", "peak memory"});
+  table.add({model.name, name_of(model.precision), std::to_string(o.batch), std::to_string(pool->threads()),
+             program->isa, fmt::format("{:.3f}", median), fmt::format("{:.3f}", p90), fmt::format("{:.3f}", p99),
+             examples::human_bytes(peak_bytes())});
+  fmt::print("{}", table.str());
+  if (o.per_layer) print_layers(layers);
+  return 0;
+}
+
+}  // namespace
+
+Command add_bench(CLI::App& app) {
+  CLI::App* command = app.add_subcommand("bench", "measure latency");
+  auto o = std::make_shared<Options>();
+  add_common(*command, o->common);
+  command->add_option("--batch", o->batch)->check(CLI::Range(1, 4096))->capture_default_str();
+  command->add_option("--runs", o->runs, "0: as many as fit into a second, at least 50")->check(CLI::Range(0, 100000));
+  command->add_flag("--per-layer", o->per_layer, "time every layer too");
+  return {command, [o] { return run(*o); }};
+}
+
+}  // namespace octet::cli

@@ -1,0 +1,151 @@
+#include "examples/octet/cli.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <fmt/format.h>
+
+#include "runtime/error.h"
+#include "runtime/hash.h"
+#include "runtime/io/file.h"
+
+namespace octet::cli {
+namespace {
+
+constexpr std::uint64_t kMaxConfig = 1 << 20;
+
+std::array<float, 3> three(const std::string& text, const char* flag) {
+  std::array<float, 3> values{};
+  char rest = 0;
+  const int read = std::sscanf(text.c_str(), "%f,%f,%f%c", &values[0], &values[1], &values[2], &rest);
+  require(read == 3, "{} '{}': three numbers a,b,c were expected", flag, text);
+  return values;
+}
+
+void apply_image_flags(const Common& c, models::Preprocess& how) {
+  if (c.resize) how.resize = *c.resize;
+  if (c.crop) how.crop = *c.crop;
+  if (!c.filter.empty()) how.filter = c.filter == "bilinear" ? Filter::bilinear : Filter::bicubic;
+  if (!c.mean.empty()) how.mean = three(c.mean, "--mean");
+  if (!c.std.empty()) how.std = three(c.std, "--std");
+  for (const float s : how.std) require(s != 0, "--std: a standard deviation of 0");
+  if (c.label_offset) how.label_offset = *c.label_offset;
+}
+
+void check_device(const Common& c) {
+  require(c.device != "cuda", "--device cuda: this build has no CUDA kernels; auto and cpu work");
+  require(c.precision != "fp16", "--precision fp16: half precision is for the GPU; fp32 and int8 work on the CPU");
+}
+
+models::LoadedModel finish(const Common& c, models::LoadedModel model) {
+  for (const std::string& text : model.notes) note(c, text);
+  apply_image_flags(c, model.preprocess);
+  return model;
+}
+
+}  // namespace
+
+void add_common(CLI::App& app, Common& c) {
+  app.add_option("MODEL", c.model, "a model's name (octet models) or an .octet file")->required();
+  app.add_option("--weights", c.weights, ".safetensors or a PyTorch checkpoint");
+  app.add_option("--ranges", c.ranges, "ranges.json from octet calibrate");
+  app.add_option("--precision", c.precision, "default: int8 when there are ranges, else fp32")
+      ->check(CLI::IsMember({"fp32", "fp16", "int8"}));
+  app.add_option("--device", c.device)->check(CLI::IsMember({"auto", "cpu", "cuda"}))->capture_default_str();
+  app.add_option("--threads", c.threads, "0: all processors")->check(CLI::Range(0, 1024))->capture_default_str();
+  app.add_option("--batch-size", c.batch_size)->check(CLI::Range(1, 4096))->capture_default_str();
+  app.add_option("--skip", c.skip, "leave out the first N of the sorted files")->check(CLI::NonNegativeNumber);
+  app.add_option("--limit", c.limit, "use at most N files")->check(CLI::PositiveNumber);
+  app.add_option("--seed", c.seed, "for seeded weights and shuffling")->capture_default_str();
+  app.add_flag("--json", c.json, "print JSON");
+  app.add_flag("--quiet", c.quiet, "no progress, no notes");
+  app.add_option("--config", "a JSON file of flags: {\"batch-size\": 8}");  // expand_config() has replaced it
+}
+
+void add_image_flags(CLI::App& app, Common& c) {
+  app.add_option("--resize", c.resize, "shorter side; 0: the whole photo to the crop's size")
+      ->check(CLI::Range(0, 16384));
+  app.add_option("--crop", c.crop, "side of the square the network sees")->check(CLI::Range(1, 16384));
+  app.add_option("--filter", c.filter)->check(CLI::IsMember({"bicubic", "bilinear"}));
+  app.add_option("--mean", c.mean, "a,b,c subtracted from the bytes of R,G,B");
+  app.add_option("--std", c.std, "a,b,c that R,G,B are divided by");
+  app.add_option("--label-offset", c.label_offset, "the output index of class 0")->check(CLI::NonNegativeNumber);
+}
+
+models::LoadOptions load_options(const Common& c) {
+  check_device(c);
+  models::LoadOptions options;
+  if (c.weights) options.weights = *c.weights;
+  if (c.ranges) options.ranges = *c.ranges;
+  if (c.precision == "fp32") options.precision = Precision::fp32;
+  if (c.precision == "int8") options.precision = Precision::int8;
+  options.seed = c.seed;
+  return options;
+}
+
+models::LoadedModel load(const Common& c, const calib::QuantiseOptions& quantise) {
+  models::LoadOptions options = load_options(c);
+  options.quantise = quantise;
+  return finish(c, models::load_model(c.model, options));
+}
+
+models::LoadedModel load_float(const Common& c) {
+  return finish(c, models::load_float_model(c.model, load_options(c)));
+}
+
+std::unique_ptr<ThreadPool> make_pool(const Common& c) {
+  return std::make_unique<ThreadPool>(c.threads == 0 ? available_threads() : c.threads);
+}
+
+void note(const Common& c, const std::string& text) {
+  if (!c.quiet) fmt::print(stderr, "note: {}\n", text);
+}
+
+std::string hash_photos(const std::vector<models::Photo>& photos) {
+  std::vector<std::string> lines;
+  for (const models::Photo& photo : photos) {
+    std::error_code error;
+    lines.push_back(
+        fmt::format("{} {}\n", photo.path.filename().string(), std::filesystem::file_size(photo.path, error)));
+  }
+  std::ranges::sort(lines);
+  Fnv1a hash;
+  for (const std::string& line : lines) hash.add(line);
+  return hex(hash.value());
+}
+
+void print_json(const json& value) { fmt::print("{}\n", value.dump(2)); }
+
+std::vector<std::string> expand_config(std::vector<std::string> arguments) {
+  std::string path;
+  for (std::size_t i = 0; i < arguments.size(); ++i) {
+    const bool joined = arguments[i].starts_with("--config=");
+    if (arguments[i] != "--config" && !joined) continue;
+    require(joined || i + 1 < arguments.size(), "--config: a JSON file was expected");
+    path = joined ? arguments[i].substr(9) : arguments[i + 1];
+    const auto from = arguments.begin() + static_cast<std::ptrdiff_t>(i);
+    arguments.erase(from, from + (joined ? 1 : 2));
+    break;
+  }
+  if (path.empty()) return arguments;
+  json config;
+  try {
+    config = json::parse(read_text_file(path, kMaxConfig));
+  } catch (const json::exception& e) {
+    fail("{}: not valid JSON: {}", path, e.what());
+  }
+  require(config.is_object(), "{}: an object of flags was expected, such as {{\"batch-size\": 8}}", path);
+  for (const auto& [key, value] : config.items()) {
+    const std::string flag = "--" + key;
+    const bool given =
+        std::ranges::any_of(arguments, [&](const std::string& a) { return a == flag || a.starts_with(flag + "="); });
+    if (given || (value.is_boolean() && !value.get<bool>())) continue;
+    arguments.push_back(flag);
+    if (value.is_string()) arguments.push_back(value.get<std::string>());
+    if (value.is_number()) arguments.push_back(value.dump());
+    require(value.is_string() || value.is_number() || value.is_boolean(), "{}: '{}' is not a text, number or boolean",
+            path, key);
+  }
+  return arguments;
+}
+
+}  // namespace octet::cli

@@ -1,0 +1,72 @@
+// The command line's shared parts: options that every command takes, and how a command turns them into a model.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "calib/calibrate.h"
+#include "models/classifier.h"
+
+namespace octet::cli {
+
+using nlohmann::json;
+
+// The design's "common" and "image" flags.
+struct Common {
+  std::string model;
+  std::optional<std::string> weights, ranges;
+  std::string precision, device = "auto";
+  int threads = 0;  // 0: all
+  int batch_size = 8;
+  std::int64_t skip = 0, limit = -1;
+  std::uint64_t seed = 1;
+  bool json = false, quiet = false;
+
+  std::optional<int> resize, crop;
+  std::string filter, mean, std;
+  std::optional<int> label_offset;
+};
+
+// Adds MODEL and the flags above to a command.
+void add_common(CLI::App& app, Common& common);
+// The image flags, for commands that read photos.
+void add_image_flags(CLI::App& app, Common& common);
+
+models::LoadOptions load_options(const Common& common);
+// Loads the model, applies the image flags, prints notes on stderr (unless --quiet), and checks --device.
+models::LoadedModel load(const Common& common, const calib::QuantiseOptions& quantise = {});
+models::LoadedModel load_float(const Common& common);
+std::unique_ptr<ThreadPool> make_pool(const Common& common);
+void note(const Common& common, const std::string& text);  // one line on stderr unless --quiet
+
+// Hash of the names and sizes of a set of photos (calib::Ranges::data).
+std::string hash_photos(const std::vector<models::Photo>& photos);
+
+void print_json(const json& value);
+
+// Replaces `--config F.json` by the flags in that file ({"batch-size": 8, "json": true}); flags given on the command
+// line win. Throws Error.
+std::vector<std::string> expand_config(std::vector<std::string> arguments);
+
+// Each command adds itself: a CLI::App with options, and what runs when it was chosen.
+using Run = std::function<int()>;
+struct Command {
+  CLI::App* app;
+  Run run;
+};
+Command add_models(CLI::App& app);
+Command add_kernels(CLI::App& app);
+Command add_inspect(CLI::App& app);
+Command add_run(CLI::App& app);
+Command add_calibrate(CLI::App& app);
+Command add_evaluate(CLI::App& app);
+Command add_plan(CLI::App& app);
+Command add_export(CLI::App& app);
+Command add_bench(CLI::App& app);
+
+}  // namespace octet::cli

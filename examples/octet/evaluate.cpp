@@ -1,0 +1,71 @@
+// octet evaluate: accuracy, speed and size on a folder of labelled photos.
+#include "examples/common/terminal.h"
+#include "examples/octet/cli.h"
+#include "runtime/error.h"
+
+namespace octet::cli {
+namespace {
+
+struct Options {
+  Common common;
+  std::string data;
+  std::optional<std::string> labels;
+};
+
+int run(const Options& o) {
+  const models::LoadedModel model = load(o.common);
+  require(!model.seeded, "{}: seeded weights have no accuracy; give --weights", model.name);
+  const auto folder = models::part_of(o.data, models::Part::test);
+  models::PhotoSetOptions set{.skip = o.common.skip, .limit = o.common.limit};
+  if (o.labels) set.labels = *o.labels;
+  const auto photos = models::list_photos(folder, model.labels, model.info, set);
+  const auto pool = make_pool(o.common);
+  models::Classifier classifier(model, *pool, o.common.batch_size);
+  examples::ProgressBar progress("photos", o.common.quiet);
+  const models::Evaluation e = models::evaluate(
+      classifier, photos, [&](std::int64_t done, std::int64_t total) { progress.update(done, total); });
+  const bool calibrated_here = model.ranges && !model.ranges->data.empty() && model.ranges->data == hash_photos(photos);
+
+  const double median = examples::percentile(e.latency_ms, 50), p90 = examples::percentile(e.latency_ms, 90);
+  if (o.common.json) {
+    print_json({{"model", model.name},
+                {"precision", name_of(model.precision)},
+                {"device", "cpu"},
+                {"kernel_isa", classifier.program().isa},
+                {"threads", pool->threads()},
+                {"batch", classifier.batch()},
+                {"count", e.score.count},
+                {"correct", e.score.correct},
+                {"top1", e.score.top1()},
+                {"top5", e.score.top5()},
+                {"images_per_second", e.images_per_second},
+                {"latency_ms", {{"median", median}, {"p90", p90}}},
+                {"model_bytes", model.deployed_bytes},
+                {"on_calibration_data", calibrated_here},
+                {"seeded", model.seeded}});
+    return 0;
+  }
+  examples::Table table(
+      {"model", "precision", "photos", "top-1 %", "top-5 %", "photos/s", "median ms a batch", "p90 ms", "size"});
+  table.add({model.name, name_of(model.precision), std::to_string(e.score.count), fmt::format("{:.2f}", e.score.top1()),
+             fmt::format("{:.2f}", e.score.top5()), fmt::format("{:.0f}", e.images_per_second),
+             fmt::format("{:.2f}", median), fmt::format("{:.2f}", p90), examples::human_bytes(model.deployed_bytes)});
+  fmt::print("{}", table.str());
+  if (calibrated_here) fmt::print("These are the photos that calibrated the model: the score says little.\n");
+  return 0;
+}
+
+}  // namespace
+
+Command add_evaluate(CLI::App& app) {
+  CLI::App* command = app.add_subcommand("evaluate", "accuracy, speed and size on labelled photos");
+  auto o = std::make_shared<Options>();
+  add_common(*command, o->common);
+  add_image_flags(*command, o->common);
+  command->add_option("--data", o->data, "folder of photos (its sub-folder test or val, where there is one)")
+      ->required();
+  command->add_option("--labels", o->labels, "CSV: file, class index");
+  return {command, [o] { return run(*o); }};
+}
+
+}  // namespace octet::cli

@@ -1,0 +1,151 @@
+// octet inspect: what is in a model, an .octet file or a weights file.
+#include <fmt/format.h>
+
+#include "examples/common/terminal.h"
+#include "examples/octet/cli.h"
+#include "runtime/error.h"
+#include "runtime/io/octet_file.h"
+#include "runtime/io/weights.h"
+
+namespace octet::cli {
+namespace {
+
+struct Options {
+  Common common;  // model is FILE
+  bool quantizers = false;
+};
+
+int inspect_weights(const Options& o) {
+  const WeightsFile file = read_weights(o.common.model);
+  json tensors = json::array();
+  examples::Table table({"tensor", "type", "shape", "bytes"});
+  std::int64_t bytes = 0;
+  for (const auto& [name, tensor] : file.tensors) {
+    bytes += static_cast<std::int64_t>(tensor.bytes());
+    tensors.push_back({{"name", name}, {"dtype", name_of(tensor.dtype())}, {"shape", tensor.shape().dims()}});
+    table.add({name, name_of(tensor.dtype()), tensor.shape().str(), std::to_string(tensor.bytes())});
+  }
+  if (o.common.json) {
+    print_json({{"file", o.common.model}, {"format", file.format}, {"tensors", tensors}, {"ignored", file.ignored}});
+    return 0;
+  }
+  fmt::print("{}\n{}, {} tensors, {}\n", table.str(), file.format, file.tensors.size(), examples::human_bytes(bytes));
+  for (const std::string& text : file.ignored) fmt::print("not a tensor: {}\n", text);
+  return 0;
+}
+
+int inspect_network(const Options& o, const models::LoadedModel& model) {
+  json nodes = json::array();
+  examples::Table table({"layer", "op", "inputs", "output", "shape", "precision", "weights", "why"});
+  for (const QNode& n : model.network.nodes) {
+    const auto& edges = model.network.edges;
+    std::vector<std::string> inputs;
+    for (const EdgeId i : n.inputs) inputs.push_back(edges[static_cast<std::size_t>(i)].name);
+    const QEdge& out = edges[static_cast<std::size_t>(n.output)];
+    const std::string weights =
+        n.weight.empty() ? "" : fmt::format("{} {}", name_of(n.weight.dtype()), n.weight.shape().str());
+    nodes.push_back({{"name", n.name},
+                     {"op", name_of(n.op)},
+                     {"inputs", inputs},
+                     {"output", out.name},
+                     {"shape", out.shape.dims()},
+                     {"precision", name_of(n.precision)},
+                     {"weights", weights},
+                     {"why", n.why}});
+    table.add({n.name, name_of(n.op), fmt::format("{}", fmt::join(inputs, " ")), out.name, out.shape.str(),
+               name_of(n.precision), weights, n.why});
+  }
+  if (o.common.json) {
+    print_json({{"model", model.name},
+                {"precision", name_of(model.precision)},
+                {"labels", model.labels},
+                {"preprocess", json::parse(models::to_json(model.preprocess))},
+                {"model_bytes", model.deployed_bytes},
+                {"seeded", model.seeded},
+                {"layers", nodes}});
+    return 0;
+  }
+  fmt::print("{}, {}, {}\ninput: {}\n\n{}", model.name, name_of(model.precision),
+             examples::human_bytes(model.deployed_bytes), model.preprocess.str(), table.str());
+  return 0;
+}
+
+json quantizer(const std::string& name, int bits, bool is_signed, const json& axis, const std::string& rule,
+               const json& amax, bool enabled) {
+  return {{"name", name}, {"bits", bits}, {"signed", is_signed}, {"axis", axis},
+          {"rule", rule}, {"amax", amax}, {"enabled", enabled}};
+}
+
+// Every quantiser: of each observed edge, and of each layer's weights.
+json list_quantizers(const models::LoadedModel& model) {
+  json list = json::array();
+  const std::string rule = model.ranges ? model.ranges->method : "max";
+  if (model.ranges) {
+    for (const calib::EdgeRange& e : model.ranges->edges) {
+      list.push_back(
+          quantizer(e.observer, 8, e.quant.lo < 0, nullptr, rule, e.amax, model.precision == Precision::int8));
+    }
+  } else {
+    for (const QEdge& e : model.network.edges) {
+      if (!e.quantised) continue;
+      const float amax =
+          e.quant.step * static_cast<float>(std::max(e.quant.hi - e.quant.zero, e.quant.zero - e.quant.lo));
+      list.push_back(quantizer(e.name, 8, e.quant.lo < 0, nullptr, rule, amax, true));
+    }
+  }
+  const bool per_tensor = model.ranges && model.ranges->weights == calib::Granularity::tensor;
+  for (const QNode& n : model.network.nodes) {
+    if (n.weight.empty() || n.op == Op::batch_norm) continue;
+    float amax = 0;
+    for (const float step : n.weight_step) amax = std::max(amax, step * 127.0f);
+    const bool enabled = n.precision == Precision::int8;
+    list.push_back(quantizer(n.name + ".weight", 8, true, per_tensor ? json() : json(0), "max",
+                             enabled ? json(amax) : json(), enabled));
+  }
+  return list;
+}
+
+int inspect_quantizers(const Options& o, const models::LoadedModel& model) {
+  const json list = list_quantizers(model);
+  if (o.common.json) {
+    print_json({{"model", model.name}, {"quantizers", list}});
+    return 0;
+  }
+  examples::Table table({"quantizer", "bits", "signed", "axis", "rule", "amax", "enabled"});
+  for (const json& q : list) {
+    table.add({q["name"], q["bits"].dump(), q["signed"] ? "yes" : "no",
+               q["axis"].is_null() ? "tensor" : q["axis"].dump(), q["rule"],
+               q["amax"].is_null() ? "-" : fmt::format("{:.6g}", q["amax"].get<double>()),
+               q["enabled"] ? "yes" : "no"});
+  }
+  fmt::print("{}", table.str());
+  return 0;
+}
+
+bool is_weights_file(const std::string& name) {
+  std::error_code error;
+  return !models::is_model_name(name) && !name.ends_with(".octet") && std::filesystem::exists(name, error);
+}
+
+int run(const Options& o) {
+  if (is_weights_file(o.common.model)) {
+    require(!o.quantizers, "{}: a weights file has no quantisers; a model or an .octet file was expected",
+            o.common.model);
+    return inspect_weights(o);
+  }
+  const models::LoadedModel model = load(o.common);
+  return o.quantizers ? inspect_quantizers(o, model) : inspect_network(o, model);
+}
+
+}  // namespace
+
+Command add_inspect(CLI::App& app) {
+  CLI::App* command = app.add_subcommand("inspect", "show a model, an .octet file or a weights file");
+  auto o = std::make_shared<Options>();
+  add_common(*command, o->common);
+  command->get_option("MODEL")->description("a model's name, an .octet file, .safetensors or a PyTorch checkpoint");
+  command->add_flag("--quantizers", o->quantizers, "list every quantiser");
+  return {command, [o] { return run(*o); }};
+}
+
+}  // namespace octet::cli

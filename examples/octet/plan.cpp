@@ -1,0 +1,123 @@
+// octet plan: for every layer its precision, its kernel and, where it is not INT8, why not.
+#include <fmt/format.h>
+
+#include "examples/common/terminal.h"
+#include "examples/octet/cli.h"
+#include "runtime/error.h"
+
+namespace octet::cli {
+namespace {
+
+struct Options {
+  Common common;
+  int batch = 1;
+  std::vector<std::string> only, ignore;
+};
+
+struct Layer {
+  const Step* step;
+  const QNode* node;  // null for steps that no node stands for (a halo, a layout change)
+};
+
+// Each step with the node that it computes.
+std::vector<Layer> layers_of(const Program& program) {
+  std::vector<Layer> layers;
+  for (const Step& step : program.steps) {
+    const QNode* node = nullptr;
+    for (const QNode& candidate : program.graph.nodes) {
+      if (candidate.name == step.name) node = &candidate;
+    }
+    layers.push_back({&step, node});
+  }
+  return layers;
+}
+
+// The last step up to which every result is integers, equal on every device.
+std::string exact_through(const Program& program) {
+  std::string last = "nothing (the network is float)";
+  bool started = false;
+  for (const Step& step : program.steps) {
+    if (step.precision == Precision::int8 || step.op == Op::quantise) {
+      last = step.name, started = true;
+    } else if (started && step.op != Op::dequantise) {
+      break;
+    }
+  }
+  return last;
+}
+
+json layer_json(const Program& program, const Layer& layer) {
+  const Step& step = *layer.step;
+  const View& out = program.slots[static_cast<std::size_t>(step.output)].view;
+  json j{{"name", step.name},
+         {"op", name_of(step.op)},
+         {"shape", {out.c, out.h, out.w}},
+         {"precision", name_of(step.precision)},
+         {"variant", step.variant},
+         {"packed_bytes", step.packed_bytes}};
+  j["macs"] = layer.node == nullptr ? 0 : layer.node->macs;
+  std::string why = layer.node == nullptr ? "" : layer.node->why;
+  if (!step.note.empty()) why += (why.empty() ? "" : "; ") + step.note;
+  j["why"] = why;
+  for (const char* key : {"scale_in", "scale_out", "zero_in", "zero_out"}) j[key] = nullptr;
+  if (layer.node == nullptr) return j;
+  const QEdge& from = program.graph.edges[static_cast<std::size_t>(layer.node->inputs[0])];
+  const QEdge& to = program.graph.edges[static_cast<std::size_t>(layer.node->output)];
+  if (from.quantised) j["scale_in"] = from.quant.step, j["zero_in"] = from.quant.zero;
+  if (to.quantised) j["scale_out"] = to.quant.step, j["zero_out"] = to.quant.zero;
+  return j;
+}
+
+std::string number(const json& value) { return value.is_null() ? "-" : fmt::format("{:.6g}", value.get<double>()); }
+
+int run(const Options& o) {
+  const models::LoadedModel model = load(o.common, {.ignore = o.ignore, .only = o.only});
+  kernels::PlanOptions options;
+  options.batch = o.batch;
+  options.photo = model.preprocess.photo();
+  const auto program = kernels::plan(model.network, options);
+  json layers = json::array();
+  for (const Layer& layer : layers_of(*program)) layers.push_back(layer_json(*program, layer));
+  const std::string exact = exact_through(*program);
+  if (o.common.json) {
+    print_json({{"model", model.name},
+                {"precision", name_of(model.precision)},
+                {"device", program->device},
+                {"kernel_isa", program->isa},
+                {"batch", program->batch},
+                {"exact_through", exact},
+                {"arena_bytes", program->arena_bytes},
+                {"packed_bytes", program->packed_bytes()},
+                {"seeded", model.seeded},
+                {"layers", layers}});
+    return 0;
+  }
+  examples::Table table(
+      {"layer", "op", "shape", "precision", "kernel", "step in", "step out", "MMAC", "packed", "why"});
+  for (const json& l : layers) {
+    table.add({l["name"], l["op"], fmt::format("{}", fmt::join(l["shape"].get<std::vector<int>>(), "x")),
+               l["precision"], l["variant"], number(l["scale_in"]), number(l["scale_out"]),
+               fmt::format("{:.2f}", l["macs"].get<double>() / 1e6), examples::human_bytes(l["packed_bytes"]),
+               l["why"]});
+  }
+  fmt::print("{} on {}, instruction set {}, batch {}\ninput: {}\n\n{}", model.name, program->device, program->isa,
+             program->batch, model.preprocess.str(), table.str());
+  fmt::print("\nexact through {}: up to there every device gives the same bytes\narena {}, packed weights {}\n", exact,
+             examples::human_bytes(static_cast<std::int64_t>(program->arena_bytes)),
+             examples::human_bytes(static_cast<std::int64_t>(program->packed_bytes())));
+  return 0;
+}
+
+}  // namespace
+
+Command add_plan(CLI::App& app) {
+  CLI::App* command = app.add_subcommand("plan", "show every layer's precision and kernel, and why");
+  auto o = std::make_shared<Options>();
+  add_common(*command, o->common);
+  command->add_option("--batch", o->batch)->check(CLI::Range(1, 4096))->capture_default_str();
+  command->add_option("--only", o->only, "quantise only the layers that match");
+  command->add_option("--ignore", o->ignore, "leave the layers that match in float");
+  return {command, [o] { return run(*o); }};
+}
+
+}  // namespace octet::cli

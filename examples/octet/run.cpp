@@ -1,0 +1,119 @@
+// octet run: classify photos.
+#include "examples/common/terminal.h"
+#include "examples/octet/cli.h"
+#include "models/tensor_hash.h"
+#include "runtime/error.h"
+
+namespace octet::cli {
+namespace {
+
+struct Options {
+  Common common;
+  std::vector<std::string> inputs;
+  int top = 1;
+  bool hash_layers = false;
+};
+
+// Files as they are given; of a folder, its photos.
+std::vector<std::filesystem::path> expand_inputs(const Options& o) {
+  std::vector<std::filesystem::path> files;
+  for (const std::string& input : o.inputs) {
+    std::error_code error;
+    if (!std::filesystem::is_directory(input, error)) {
+      files.emplace_back(input);
+      continue;
+    }
+    for (auto& file : list_images(input)) files.push_back(std::move(file));
+  }
+  const auto total = static_cast<std::int64_t>(files.size());
+  require(o.common.skip < total, "--skip {} leaves none of the {} photos", o.common.skip, total);
+  files.erase(files.begin(), files.begin() + o.common.skip);
+  if (o.common.limit >= 0 && o.common.limit < static_cast<std::int64_t>(files.size())) {
+    files.resize(static_cast<std::size_t>(o.common.limit));
+  }
+  return files;
+}
+
+std::string label_name(const models::LoadedModel& model, int index) {
+  const auto i = static_cast<std::size_t>(index);
+  return i < model.labels.size() ? model.labels[i] : std::to_string(index);
+}
+
+json result_of(const Options& o, const models::LoadedModel& model, const std::string& file,
+               std::span<const float> logits) {
+  const std::vector<float> scores = models::softmax(logits);
+  json top = json::array();
+  for (const int index : models::top_k(logits, o.top, model.preprocess.label_offset)) {
+    const auto i = static_cast<std::size_t>(index + model.preprocess.label_offset);
+    top.push_back({{"label", label_name(model, index)}, {"score", scores[i]}});
+  }
+  return {{"file", file},
+          {"label", top[0]["label"]},
+          {"score", top[0]["score"]},
+          {"top", top},
+          {"logits", std::vector<float>(logits.begin(), logits.end())}};
+}
+
+void print_table(const json& images) {
+  examples::Table table({"photo", "label", "score", "next"});
+  for (const json& image : images) {
+    std::string next;
+    for (std::size_t i = 1; i < image["top"].size(); ++i) {
+      const json& t = image["top"][i];
+      next += fmt::format("{}{} {:.3f}", i == 1 ? "" : ", ", t["label"].get<std::string>(), t["score"].get<double>());
+    }
+    table.add({image["file"].get<std::string>(), image["label"].get<std::string>(),
+               fmt::format("{:.3f}", image["score"].get<double>()), next});
+  }
+  fmt::print("{}", table.str());
+}
+
+int run(const Options& o) {
+  const models::LoadedModel model = load(o.common);
+  const auto files = expand_inputs(o);
+  const auto pool = make_pool(o.common);
+  models::Classifier classifier(model, *pool, 1, o.hash_layers);
+  models::LayerHashes hashes(classifier.program().graph);
+  const Context::Hook hook = [&](EdgeId edge, const View& view) { hashes.add(edge, view); };
+
+  json images = json::array();
+  examples::ProgressBar progress("photos", o.common.quiet);
+  for (const auto& file : files) {
+    const Image image = load_image(file);
+    const auto logits = classifier.run({&image, 1}, o.hash_layers ? &hook : nullptr);
+    images.push_back(result_of(o, model, file.string(), logits));
+    progress.update(static_cast<std::int64_t>(images.size()), static_cast<std::int64_t>(files.size()));
+  }
+  json layers = json::array();
+  for (const auto& [name, hash] : hashes.list()) layers.push_back({{"name", name}, {"hash", hash}});
+  if (o.common.json) {
+    json result{{"model", model.name},    {"precision", name_of(model.precision)},
+                {"device", "cpu"},        {"kernel_isa", classifier.program().isa},
+                {"seeded", model.seeded}, {"images", images}};
+    if (o.hash_layers) result["layers"] = layers;
+    print_json(result);
+    return 0;
+  }
+  print_table(images);
+  if (!o.hash_layers) return 0;
+  examples::Table table({"layer", "hash"});
+  for (const json& layer : layers) table.add({layer["name"].get<std::string>(), layer["hash"].get<std::string>()});
+  fmt::print("\n{}", table.str());
+  return 0;
+}
+
+}  // namespace
+
+Command add_run(CLI::App& app) {
+  CLI::App* command = app.add_subcommand("run", "classify photos");
+  auto o = std::make_shared<Options>();
+  add_common(*command, o->common);
+  add_image_flags(*command, o->common);
+  command->add_option("INPUT", o->inputs, "photos or folders; dogs.jpg#xywh=percent:0,0,50,50 is a part of one")
+      ->required();
+  command->add_option("--top", o->top, "show the K best classes")->check(CLI::Range(1, 1000))->capture_default_str();
+  command->add_flag("--hash-layers", o->hash_layers, "a 64-bit hash of every quantised tensor");
+  return {command, [o] { return run(*o); }};
+}
+
+}  // namespace octet::cli

@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Builds and runs every test twice: as released, and under AddressSanitizer and UndefinedBehaviorSanitizer (that build
+# also counts kernel calls). The last lines are ctest's.
+#   tests/run.sh             what CI runs
+#   tests/run.sh --full      also the long ones: minutes of fuzzing, the two README commands in a clean Debian root
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. examples/install.sh
+# shellcheck disable=SC2086  # the list is words
+ensure_packages $OCTET_PACKAGES doctest-dev
+
+full=0
+[ "${1:-}" = --full ] && full=1
+[ $full -eq 1 ] && export OCTET_FUZZ_SECONDS=300
+launcher=()
+command -v ccache >/dev/null && launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
+
+examples/fetch_photos.sh build/photos || echo "no photos from Debian's packages here: the tests that need them are skipped"
+
+# suite FOLDER CMAKE-OPTIONS...: configure, build, run
+suite() {
+  local folder=$1
+  shift
+  mkdir -p "$folder"
+  cmake -S . -B "$folder" -G Ninja -DOCTET_TESTS=ON -DOCTET_WERROR=ON "${launcher[@]}" "$@" >"$folder/configure.log" 2>&1 ||
+    { cat "$folder/configure.log"; return 1; }
+  cmake --build "$folder" 2>&1 | tail -30
+  ctest --test-dir "$folder" --output-on-failure --no-tests=error -j 2
+}
+
+suite build-tests
+[ $full -eq 1 ] && tests/clean_root.sh
+suite build-asan -DOCTET_SANITIZE=ON -DOCTET_COUNT_KERNELS=ON -DCMAKE_CXX_FLAGS_RELEASE="-O1 -g1"

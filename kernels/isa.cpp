@@ -43,7 +43,7 @@ bool supported(Isa isa) {
     case Isa::avx512vnni:
       return cpu.avx512vnni;
     case Isa::amx:
-      return cpu.amx_int8;
+      return cpu.amx_int8 && amx_permitted();
     case Isa::neon:
       return cpu.neon;
     case Isa::neon_dotprod:

@@ -27,6 +27,8 @@ struct Kernel {
   std::size_t (*scratch_bytes)(const StepArgs& args) = nullptr;  // per thread; null means none
   // Reads (y, x) outside of the input within the window's padding: the planner must provide a filled halo.
   bool reads_halo = false;
+  // Can apply a 2x2 max-pool of stride 2 to its result before storing it (ConvParams::fused_max_pool).
+  bool fuses_max_pool = false;
 };
 
 // Any step is accepted: the usual refuse().

@@ -29,6 +29,9 @@ struct ConvParams {
   Window window;
   std::int32_t groups = 1;
   std::int32_t zero_in = 0;       // what lies outside of the input (rule 8: padding is the zero point)
+  bool non_negative = false;      // no input value is below 0, so s8 bytes may be read as u8
+  bool seven_bits = false;        // every input value lies in [0, 127]
+  bool fused_max_pool = false;    // the output is the 2x2 max-pool, stride 2, of the convolution's
   const void* weights = nullptr;  // packed by the variant's own pack()
   Epilogue epilogue;              // s8
   const float* bias = nullptr;    // f32; never null there

@@ -16,6 +16,10 @@
 namespace octet {
 
 struct View {
+  // Kernels may read this many bytes past the last element of an 8-bit or f32 activation (never write, never use what
+  // they find): a vector load need not stop at a run's end. Arenas end with as much slack.
+  static constexpr int kReadableBeyond = 64;
+
   // (always_inline: this header is compiled for several instruction sets, and no shared copy may exist)
   std::byte* data = nullptr;
   DType type = DType::f32;

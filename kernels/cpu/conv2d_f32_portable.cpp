@@ -71,8 +71,7 @@ void run(const StepArgs& args, std::int64_t first, std::int64_t last, void* scra
           gather(args.inputs[0], p.window, s.group_in, g * s.group_in, n, oy, ox + i, columns + i * s.depth);
         }
         const auto* weights = static_cast<const float*>(p.weights) + g * s.depth * s.group_out;
-        portable::Matrix(sums, pixels, s.group_out).noalias() =
-            portable::ConstMatrix(columns, pixels, s.depth) * portable::ConstMatrix(weights, s.depth, s.group_out);
+        portable::multiply(columns, weights, sums, pixels, s.depth, s.group_out);
         for (std::int64_t i = 0; i < pixels; ++i) {
           portable::store_real(p, out.at<float>(n, oy, ox + i, g * s.group_out), g * s.group_out, s.group_out,
                                sums + i * s.group_out);

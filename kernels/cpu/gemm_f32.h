@@ -14,6 +14,19 @@ using RowMajor = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::Row
 using ConstMatrix = Eigen::Map<const RowMajor>;
 using Matrix = Eigen::Map<RowMajor>;
 
+// sums[rows][columns] = x[rows][depth] * w[depth][columns]. A few columns at a time: Eigen copies a block of w, at most
+// about 1000 deep, which for 128 columns stays below the stack limit above; wider blocks would come from the heap.
+[[maybe_unused]] static void multiply(const float* x, const float* w, float* sums, std::int64_t rows,
+                                      std::int64_t depth, std::int64_t columns) {
+  constexpr std::int64_t kColumns = 128;
+  for (std::int64_t c = 0; c < columns; c += kColumns) {
+    const std::int64_t count = columns - c < kColumns ? columns - c : kColumns;
+    const Eigen::OuterStride<> stride(columns);
+    Eigen::Map<RowMajor, 0, Eigen::OuterStride<>>(sums + c, rows, count, stride).noalias() =
+        ConstMatrix(x, rows, depth) * Eigen::Map<const RowMajor, 0, Eigen::OuterStride<>>(w + c, depth, count, stride);
+  }
+}
+
 // out[p][o] = clamp(sums[p][o] + bias[o]) for one pixel.
 [[maybe_unused]] static void store_real(const ConvParams& p, float* out, std::int64_t channel, std::int64_t count,
                                         const float* __restrict sums) {

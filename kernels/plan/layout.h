@@ -34,7 +34,8 @@ struct Value {
   DType type = DType::f32;
   int c = 1, h = 1, w = 1;
   Place place = Place::arena;
-  int fill = 0;  // what a halo holds: the zero point
+  int fill = 0;                               // what a halo holds: the zero point
+  std::int32_t lowest = -128, highest = 255;  // of the stored integers, as far as planning can prove
   EdgeId edge = -1;
   int parent = -1;
   int channel_offset = 0;

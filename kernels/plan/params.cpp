@@ -174,8 +174,6 @@ std::shared_ptr<LookupData> lookup_data(const QGraph& graph, const QEdge& edge, 
   for (std::size_t c = 0; c < 3; ++c) {
     for (int p = 0; p < 256; ++p) {
       const float value = (static_cast<float>(p) - photo.mean[c]) / photo.std[c];
-      require(std::isfinite(value), "a photo's byte {} becomes {}: mean {}, standard deviation {}", p, value,
-              photo.mean[c], photo.std[c]);
       require(std::isfinite(value), "(p - {}) / {} is not a finite number", photo.mean[c], photo.std[c]);
       const std::size_t i = c * 256 + static_cast<std::size_t>(p);
       if (!edge.quantised) {
@@ -186,6 +184,7 @@ std::shared_ptr<LookupData> lookup_data(const QGraph& graph, const QEdge& edge, 
           quantise->dead ? quantise->zero
                          : arithmetic::quantise(value, quantise->inverse, quantise->lo, quantise->hi, quantise->zero);
       data->table.span<std::uint8_t>()[i] = static_cast<std::uint8_t>(q);
+      data->lowest = std::min(data->lowest, q), data->highest = std::max(data->highest, q);
     }
   }
   data->params.table = data->table.raw();

@@ -28,6 +28,7 @@ struct AffineData {
 struct LookupData {
   LookupParams params;
   Tensor table;
+  std::int32_t lowest = 255, highest = -128;  // entries of an 8-bit table
 };
 
 // conv2d and linear, INT8 and fp32. The weights are packed later, by the chosen kernel.

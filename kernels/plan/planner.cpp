@@ -9,12 +9,7 @@
 namespace octet::kernels {
 namespace {
 
-// Views without data, for refuse(): shapes and types only.
-struct Prototype {
-  std::vector<View> inputs;
-  StepArgs args;
-};
-
+// A view without data, for refuse(): shape and type only.
 View prototype_view(const Value& v, int batch) {
   View view;
   view.type = v.type;
@@ -26,6 +21,13 @@ View prototype_view(const Value& v, int batch) {
 
 std::string typed(const char* op, const Value& v) {
   return fmt::format("{}_{}", op, v.type == DType::f32 ? "f32" : "s8");
+}
+
+// What a kernel may rely on about its input's integers; a halo holds the zero point.
+void set_input_range(ConvParams& params, const Value& input) {
+  const std::int32_t lowest = std::min(input.lowest, input.fill), highest = std::max(input.highest, input.fill);
+  params.non_negative = input.type != DType::f32 && lowest >= 0;
+  params.seven_bits = params.non_negative && highest <= 127;
 }
 
 }  // namespace
@@ -42,11 +44,12 @@ bool Planner::only_quantised(EdgeId edge) const {
                              [&](int i) { return graph_.nodes[static_cast<std::size_t>(i)].op == Op::quantise; });
 }
 
-int Planner::make_value(EdgeId edge, int like) {
+Value Planner::describe(EdgeId edge, int like) const {
   const QEdge& e = graph_.edges[edge];
   Value v;
   v.type = e.quantised ? e.quant.storage() : DType::f32;
   v.fill = e.quantised ? e.quant.zero : 0;
+  if (e.quantised) v.lowest = e.quant.lo, v.highest = e.quant.hi;
   v.edge = edge;
   if (like >= 0) {
     v.c = layout_[like].c, v.h = layout_[like].h, v.w = layout_[like].w;
@@ -55,16 +58,23 @@ int Planner::make_value(EdgeId edge, int like) {
   } else {
     v.c = static_cast<int>(e.shape[0]);
   }
-  return value_of_[edge] = layout_.add(v);
+  return v;
+}
+
+int Planner::make_value(EdgeId edge, int like) { return value_of_[edge] = layout_.add(describe(edge, like)); }
+
+Choice Planner::choose_for(const std::string& op, const std::vector<int>& inputs, const Value& output,
+                           const void* params) const {
+  std::vector<View> views;
+  for (const int input : inputs) views.push_back(prototype_view(layout_[input], options_.batch));
+  const StepArgs args{views.data(), static_cast<std::int32_t>(views.size()), prototype_view(output, options_.batch),
+                      params, nullptr};
+  return choose(op, options_.isa, args);
 }
 
 Pending& Planner::emit(const QNode& node, std::string op, std::vector<int> inputs, int output,
                        std::shared_ptr<const void> params) {
-  Prototype proto;
-  for (const int input : inputs) proto.inputs.push_back(prototype_view(layout_[input], options_.batch));
-  proto.args = {proto.inputs.data(), static_cast<std::int32_t>(inputs.size()),
-                prototype_view(layout_[output], options_.batch), params.get(), nullptr};
-  const Choice choice = choose(op, options_.isa, proto.args);
+  const Choice choice = choose_for(op, inputs, layout_[output], params.get());
   Pending pending;
   pending.kernel = choice.kernel;
   pending.inputs = std::move(inputs);
@@ -110,22 +120,50 @@ int Planner::real_input() {
   return real_input_;
 }
 
+// The 2x2 max-pool right behind a convolution, when the convolution's kernel can take it in.
+const QNode* Planner::pool_to_fuse(const QNode& conv, const char* op, int input, const ConvData& data) const {
+  const std::vector<int> users = graph_.consumers(conv.output);
+  if (options_.keep_edges || users.size() != 1) return nullptr;
+  const QNode& next = graph_.nodes[static_cast<std::size_t>(users[0])];
+  const bool fits = next.op == Op::max_pool && next.window == Window::square(2, 2) && !next.ceil_mode;
+  const bool same =
+      next.precision == conv.precision && graph_.edges[conv.output].quantised == (conv.precision == Precision::int8);
+  if (!fits || !same || conv.output == graph_.output) return nullptr;
+  const Choice choice = choose_for(typed(op, layout_[input]), {input}, describe(conv.output), &data.params);
+  return choice.kernel->fuses_max_pool ? &next : nullptr;
+}
+
 void Planner::lower_conv(const QNode& node) {
   auto data = conv_data(graph_, node);
   const int input = value_of_[node.inputs[0]] == value_of_[graph_.input] ? real_input() : value_of_[node.inputs[0]];
-  const int output = make_value(node.output);
-  const bool depthwise = node.groups > 1 && node.groups == layout_[input].c && layout_[output].c == layout_[input].c;
+  const Shape& weight = node.weight.shape();
+  const bool depthwise = node.groups > 1 && node.groups == layout_[input].c && weight[0] == node.groups;
   const char* op = depthwise ? "depthwise" : "conv2d";
+  set_input_range(data->params, layout_[input]);
+  const QNode* pool = pool_to_fuse(node, op, input, *data);
+  data->params.fused_max_pool = pool != nullptr;
+  const int output = make_value(pool != nullptr ? pool->output : node.output);
+  if (node.precision == Precision::int8) {
+    layout_[output].lowest = data->params.epilogue.lo, layout_[output].highest = data->params.epilogue.hi;
+  }
   Pending& step =
       emit(node, typed(op, layout_[input]), {input}, output, std::shared_ptr<const void>(data, &data->params));
   step.weights = node.weight;
   step.conv = data.get();
+  if (pool == nullptr) return;
+  fused_.insert(pool->name);
+  step.step.completes = {{pool->output, output}};
+  step.step.note += fmt::format("{}with {}", step.step.note.empty() ? "" : "; ", pool->name);
 }
 
 void Planner::lower_linear(const QNode& node) {
   auto data = conv_data(graph_, node);
   const int input = value_of_[node.inputs[0]] == value_of_[graph_.input] ? real_input() : value_of_[node.inputs[0]];
+  set_input_range(data->params, layout_[input]);
   const int output = make_value(node.output);
+  if (node.precision == Precision::int8) {
+    layout_[output].lowest = data->params.epilogue.lo, layout_[output].highest = data->params.epilogue.hi;
+  }
   Pending& step =
       emit(node, typed("linear", layout_[input]), {input}, output, std::shared_ptr<const void>(data, &data->params));
   const Value& in = layout_[input];
@@ -168,8 +206,9 @@ void Planner::lower_quantise(const QNode& node) {
   const EdgeId from = node.inputs[0];
   if (from == graph_.input && options_.photo) {
     auto data = lookup_data(graph_, graph_.edges[node.output], *options_.photo);
-    emit(node, "lookup_s8", {value_of_[from]}, make_value(node.output),
-         std::shared_ptr<const void>(data, &data->params));
+    const int output = make_value(node.output);
+    layout_[output].lowest = data->lowest, layout_[output].highest = data->highest;
+    emit(node, "lookup_s8", {value_of_[from]}, output, std::shared_ptr<const void>(data, &data->params));
     return;
   }
   emit(node, "quantise_s8", {value_of_[from]}, make_value(node.output, value_of_[from]),
@@ -214,8 +253,11 @@ void Planner::lower(const QNode& node) {
     case Op::global_avg_pool: {
       auto data = pool_data(graph_, node, layout_[in(0)].h, layout_[in(0)].w);
       const char* op = node.op == Op::max_pool ? "max_pool" : "avg_pool";
-      emit(node, typed(op, layout_[in(0)]), {in(0)}, make_value(node.output),
-           std::shared_ptr<const void>(data, &data->params));
+      const int output = make_value(node.output);
+      if (node.op == Op::max_pool) {
+        layout_[output].lowest = layout_[in(0)].lowest, layout_[output].highest = layout_[in(0)].highest;
+      }
+      emit(node, typed(op, layout_[in(0)]), {in(0)}, output, std::shared_ptr<const void>(data, &data->params));
       return;
     }
     case Op::add: {
@@ -256,7 +298,9 @@ void Planner::make_output() {
 std::shared_ptr<const Program> Planner::run() {
   value_of_.assign(graph_.edges.size(), -1);
   make_input();
-  for (const QNode& node : graph_.nodes) lower(node);
+  for (const QNode& node : graph_.nodes) {
+    if (!fused_.contains(node.name)) lower(node);
+  }
   require(!steps_.empty(), "{}: the network computes nothing", graph_.name);
   make_output();
 

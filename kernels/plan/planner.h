@@ -1,7 +1,7 @@
 // The planner's working state: one pending step per kernel call, in order, over the values of a Layout.
 #pragma once
 
-#include <functional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -34,7 +34,11 @@ class Planner {
   void lower_concat(const QNode& node);
   void lower_quantise(const QNode& node);
   void make_output();
+  Value describe(EdgeId edge, int like = -1) const;
   int make_value(EdgeId edge, int like = -1);
+  const QNode* pool_to_fuse(const QNode& conv, const char* op, int input, const ConvData& data) const;
+  Choice choose_for(const std::string& op, const std::vector<int>& inputs, const Value& output,
+                    const void* params) const;
   int real_input();  // the network's input as an NHWC f32 activation, made when first asked for
   Pending& emit(const QNode& node, std::string op, std::vector<int> inputs, int output,
                 std::shared_ptr<const void> params);
@@ -56,6 +60,7 @@ class Planner {
   std::vector<int> value_of_;  // edge -> value; -1 until made
   int real_input_ = -1;
   std::vector<Pending> steps_;
+  std::set<std::string> fused_;  // names of nodes that became part of another node's step
 };
 
 }  // namespace octet::kernels

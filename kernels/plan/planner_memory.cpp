@@ -70,8 +70,9 @@ void Planner::request_halos() {
     const Value& out = layout_[p.output];
     Halo halo;
     halo.top = w.pad_top, halo.left = w.pad_left;
-    halo.bottom = std::max(0, (out.h - 1) * w.stride_h - w.pad_top + w.span_h() - in.h);
-    halo.right = std::max(0, (out.w - 1) * w.stride_w - w.pad_left + w.span_w() - in.w);
+    const int pooled = static_cast<const ConvParams*>(p.step.params.get())->fused_max_pool ? 2 : 1;
+    halo.bottom = std::max(0, (pooled * out.h - 1) * w.stride_h - w.pad_top + w.span_h() - in.h);
+    halo.right = std::max(0, (pooled * out.w - 1) * w.stride_w - w.pad_left + w.span_w() - in.w);
     layout_[layout_.root_of(p.inputs[0])].halo.include(halo);
   }
 }
@@ -109,7 +110,7 @@ void Planner::finish(Program& program) {
     for (const int input : steps_[i].inputs) layout_.use(input, static_cast<int>(i));
     layout_.use(steps_[i].output, static_cast<int>(i));
   }
-  program.arena_bytes = layout_.assign_offsets();
+  program.arena_bytes = layout_.assign_offsets() + View::kReadableBeyond;
   for (int i = 0; i < layout_.size(); ++i) program.slots.push_back(layout_.slot(i));
 
   for (Pending& p : steps_) {

@@ -1,0 +1,68 @@
+// What the AVX2 kernels share: the requantising epilogue, exactly rule 7 eight channels at a time.
+#pragma once
+
+#include <immintrin.h>
+
+#include "kernels/kernel.h"
+
+namespace octet::kernels::avx2 {
+
+// The epilogue's constants in registers.
+struct Constants {
+  Epilogue::Form form = Epilogue::Form::one_multiply;
+  const std::int32_t* bias = nullptr;
+  const float* multiplier = nullptr;
+  __m256 lo, hi;
+  __m256i zero;
+};
+
+static inline Constants constants_of(const StepArgs& args) {
+  const Epilogue& e = static_cast<const ConvParams*>(args.params)->epilogue;
+  Constants c;
+  c.form = e.form;
+  c.bias = e.bias;
+  c.multiplier = e.multiplier;
+  c.lo = _mm256_set1_ps(static_cast<float>(e.lo - e.zero));
+  c.hi = _mm256_set1_ps(static_cast<float>(e.hi - e.zero));
+  c.zero = _mm256_set1_epi32(e.zero);
+  return c;
+}
+
+static inline void store_floats(__m256 values, std::int64_t count, std::byte* out) {
+  if (count == 8) {
+    _mm256_storeu_ps(reinterpret_cast<float*>(out), values);
+    return;
+  }
+  alignas(32) float all[8];
+  _mm256_store_ps(all, values);
+  for (std::int64_t i = 0; i < count; ++i) reinterpret_cast<float*>(out)[i] = all[i];
+}
+
+// The low byte of each of eight integers.
+static inline __m128i low_bytes(__m256i values) {
+  const __m256i pick = _mm256_setr_epi8(0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, 0, 4, 8, 12, -1,
+                                        -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1);
+  const __m256i picked = _mm256_shuffle_epi8(values, pick);
+  return _mm_unpacklo_epi32(_mm256_castsi256_si128(picked), _mm256_extracti128_si256(picked, 1));
+}
+
+// fl(acc), * m, clamp, round to nearest even (the mode of MXCSR, which a run sets), + zero.
+static inline void store(const Constants& c, __m256 multiplier, __m256i accumulator, std::int64_t count,
+                         std::byte* out) {
+  const __m256 product = _mm256_mul_ps(_mm256_cvtepi32_ps(accumulator), multiplier);
+  if (c.form == Epilogue::Form::real) return store_floats(product, count, out);
+  const __m256 clamped = _mm256_min_ps(_mm256_max_ps(product, c.lo), c.hi);
+  const __m128i bytes = low_bytes(_mm256_add_epi32(_mm256_cvtps_epi32(clamped), c.zero));
+  const std::int64_t eight = _mm_cvtsi128_si64(bytes);
+  __builtin_memcpy(out, &eight, 8);
+}
+
+static inline void store_some(const Constants& c, __m256 multiplier, __m256i accumulator, std::int64_t count,
+                              std::byte* out) {
+  if (count == 8 || c.form == Epilogue::Form::real) return store(c, multiplier, accumulator, count, out);
+  std::byte all[8];
+  store(c, multiplier, accumulator, 8, all);
+  for (std::int64_t i = 0; i < count; ++i) out[i] = all[i];
+}
+
+}  // namespace octet::kernels::avx2

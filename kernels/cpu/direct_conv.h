@@ -1,0 +1,260 @@
+// Direct convolution, once, for all vector instruction sets: no im2col. NHWC makes the inputs of one output pixel a few
+// contiguous runs (a window row of kernel_w * C elements, or one run a tap where channels are not adjacent), and the
+// next output pixel's runs lie a fixed step further on. The micro-kernel holds P pixels x B blocks of output channels
+// in registers; for each group of K elements it loads B vectors of weights and broadcasts P groups of inputs:
+//
+//                      block 0        block 1            K = 4 bytes for the 8-bit dot products, 1 float for f32
+//            weights  [c0 .. c15]    [c16 .. c31]        (each lane: K weights of one channel)
+//     pixel 0   x0 ->  acc[0][0]      acc[0][1]
+//     pixel 1   x1 ->  acc[1][0]      acc[1][1]
+//       ...
+//
+// Packed weights: [channel block][run][group][lane][K], runs padded to whole groups with zeros. So a kernel may read up
+// to one group past a run: what it finds there is multiplied by 0 (activations are followed by readable bytes).
+//
+// An instruction set supplies Traits (see conv2d_s8_avx512vnni.cpp). Everything here is static: each file that includes
+// it gets its own code for its own instruction set.
+#pragma once
+
+#include <cstring>
+
+#include "kernels/kernel.h"
+
+namespace octet::kernels::direct {
+
+// The shape of the loops, derived from a step's views.
+struct Geometry {
+  const std::byte* input = nullptr;         // of the tile's first output pixel, set per row
+  std::int64_t run_rows = 1, run_taps = 1;  // runs = run_rows * run_taps
+  std::int64_t row_step = 0, tap_step = 0;  // bytes from one window row / tap to the next
+  std::int64_t groups = 1;                  // of K elements in a run, the last one padded
+  std::int64_t run_length = 1;              // elements of a run
+  std::int64_t pixel_step = 0;              // bytes from one output pixel's inputs to the next one's
+  std::int64_t width = 1;                   // output pixels of a row, after pooling
+  std::int64_t pool_row_step = 0;           // bytes from one row's inputs to those of the row it is pooled with
+};
+
+// What a row of output pixels is written to.
+struct Target {
+  std::byte* data = nullptr;
+  std::int64_t pixel_step = 0;  // bytes
+};
+
+template <class Traits>
+static Geometry geometry_of(const StepArgs& args) {
+  const View& in = args.inputs[0];
+  const auto& p = *static_cast<const ConvParams*>(args.params);
+  const Window& w = p.window;
+  constexpr std::int64_t size = sizeof(typename Traits::Input);
+  const bool one_run = w.dilation_w == 1 && in.stride_w == in.c;
+  Geometry g;
+  g.run_rows = w.kernel_h;
+  g.run_taps = one_run ? 1 : w.kernel_w;
+  g.run_length = one_run ? std::int64_t{w.kernel_w} * in.c : in.c;
+  constexpr std::int64_t kPadding = std::int64_t{Traits::kGroup} * Traits::kGroupMultiple;
+  g.groups = (g.run_length + kPadding - 1) / kPadding * Traits::kGroupMultiple;
+  g.row_step = w.dilation_h * in.stride_h * size;
+  g.tap_step = w.dilation_w * in.stride_w * size;
+  g.pixel_step = w.stride_w * in.stride_w * size;
+  g.width = args.output.w;
+  g.pool_row_step = w.stride_h * in.stride_h * size;
+  return g;
+}
+
+template <class Traits>
+static std::int64_t blocks(const StepArgs& args) {
+  return (args.output.c + Traits::kLanes - 1) / Traits::kLanes;
+}
+
+// Elements of one channel block's packed weights.
+template <class Traits>
+static std::int64_t block_size(const Geometry& g) {
+  return g.run_rows * g.run_taps * g.groups * Traits::kLanes * Traits::kGroup;
+}
+
+template <class Traits>
+static std::size_t packed_bytes(const StepArgs& args) {
+  const Geometry g = geometry_of<Traits>(args);
+  const std::int64_t weights =
+      blocks<Traits>(args) * block_size<Traits>(g) * static_cast<std::int64_t>(sizeof(typename Traits::Weight));
+  return static_cast<std::size_t>(Traits::compensation_bytes(blocks<Traits>(args) * Traits::kLanes) + weights);
+}
+
+template <class Traits>
+static void pack(const StepArgs& args, const void* source, void* packed) {
+  using Weight = typename Traits::Weight;
+  const Geometry g = geometry_of<Traits>(args);
+  const Window& w = static_cast<const ConvParams*>(args.params)->window;
+  const std::int64_t channels = args.inputs[0].c, taps = std::int64_t{w.kernel_h} * w.kernel_w;
+  std::memset(packed, 0, packed_bytes<Traits>(args));
+  const auto* weights = static_cast<const Weight*>(source);
+  const std::int64_t head = Traits::compensation_bytes(blocks<Traits>(args) * Traits::kLanes);
+  auto* target = reinterpret_cast<Weight*>(static_cast<std::byte*>(packed) + head);
+  for (std::int64_t o = 0; o < args.output.c; ++o) {
+    Weight* block = target + o / Traits::kLanes * block_size<Traits>(g);
+    std::int64_t sum = 0;
+    for (std::int64_t c = 0; c < channels; ++c) {
+      for (std::int64_t tap = 0; tap < taps; ++tap) {
+        const Weight value = *weights++;
+        sum += static_cast<std::int64_t>(value);
+        // Which run, and where in it: with one run a row, the taps of the row follow each other.
+        const std::int64_t ky = tap / w.kernel_w, kx = tap % w.kernel_w;
+        const std::int64_t run = g.run_taps == 1 ? ky : ky * g.run_taps + kx;
+        const std::int64_t element = g.run_taps == 1 ? kx * channels + c : c;
+        const std::int64_t group = run * g.groups + element / Traits::kGroup;
+        block[(group * Traits::kLanes + o % Traits::kLanes) * Traits::kGroup + element % Traits::kGroup] = value;
+      }
+    }
+    Traits::set_compensation(packed, o, sum);
+  }
+}
+
+// Of P pixels, the p-th: side by side, or with pooling two rows of P / 2.
+template <int P, bool Pool>
+static constexpr std::int64_t offset_of(const Geometry& g, int p) {
+  return Pool ? p / (P / 2) * g.pool_row_step + p % (P / 2) * g.pixel_step : p * g.pixel_step;
+}
+
+// The epilogue of P x B vectors of sums. A max-pool is taken on the sums themselves: requantising keeps their order
+// (every multiplier is positive), so one requantisation in four is enough. Not inlined: it is shared by all its
+// callers' loops and keeps them small.
+template <class Traits, int P, int B, bool Pool>
+__attribute__((noinline)) static void store_sums(const typename Traits::Sum (&sums)[P][B],
+                                                 const typename Traits::Epilogue& epilogue, std::int64_t channel,
+                                                 std::int64_t channels, const Target& target, std::int64_t x) {
+  constexpr int kOutputs = Pool ? P / 4 : P;
+  for (int b = 0; b < B; ++b) {
+    const std::int64_t left = channels - b * Traits::kLanes;
+    const std::int64_t count = left < Traits::kLanes ? left : Traits::kLanes;
+    const auto constants = Traits::constants(epilogue, channel + b * Traits::kLanes);
+    std::byte* out = target.data + x * target.pixel_step + b * Traits::kLanes * Traits::output_size(epilogue);
+    for (int i = 0; i < kOutputs; ++i, out += target.pixel_step) {
+      auto sum = sums[Pool ? 2 * i : i][b];
+      if constexpr (Pool) {
+        const auto upper = Traits::max(sum, sums[2 * i + 1][b]);
+        sum = Traits::max(upper, Traits::max(sums[P / 2 + 2 * i][b], sums[P / 2 + 2 * i + 1][b]));
+      }
+      Traits::store(epilogue, constants, sum, count, out);
+    }
+  }
+}
+
+// P pixels x B blocks: the whole sum over the window, then the epilogue. Every loop over p and b is unrolled, so that
+// `sums` is only indexed by constants and lives in registers; it goes to memory once, in `done`, at the end. Not
+// inlined: in a large function g++ 12 spills the sums.
+template <class Traits, int P, int B, bool Pool>
+__attribute__((noinline)) static void micro(const Geometry& g, const std::byte* input,
+                                            const typename Traits::Weight* weights, std::int64_t block_stride,
+                                            const typename Traits::Epilogue& epilogue, std::int64_t channel,
+                                            std::int64_t channels, const Target& target, std::int64_t x) {
+  typename Traits::Sum sums[P][B];
+#pragma GCC unroll 4
+  for (int b = 0; b < B; ++b) {
+    const auto start = Traits::start(epilogue, channel + b * Traits::kLanes);
+#pragma GCC unroll 16
+    for (int p = 0; p < P; ++p) sums[p][b] = start;
+  }
+  for (std::int64_t row = 0; row < g.run_rows; ++row) {
+    for (std::int64_t tap = 0; tap < g.run_taps; ++tap) {
+      const std::byte* run = input + row * g.row_step + tap * g.tap_step;
+      for (std::int64_t group = 0; group < g.groups; ++group) {
+        typename Traits::WeightVector w[B];
+#pragma GCC unroll 4
+        for (int b = 0; b < B; ++b) w[b] = Traits::load_weights(weights + b * block_stride);
+#pragma GCC unroll 16
+        for (int p = 0; p < P; ++p) {
+          const auto value = Traits::broadcast(run + offset_of<P, Pool>(g, p));
+#pragma GCC unroll 4
+          for (int b = 0; b < B; ++b) Traits::multiply_add(sums[p][b], value, w[b]);
+        }
+        run += Traits::kGroup * sizeof(typename Traits::Input);
+        weights += Traits::kLanes * Traits::kGroup;
+      }
+    }
+  }
+  typename Traits::Sum done[P][B];
+#pragma GCC unroll 16
+  for (int p = 0; p < P; ++p) {
+#pragma GCC unroll 4
+    for (int b = 0; b < B; ++b) done[p][b] = sums[p][b];
+  }
+  store_sums<Traits, P, B, Pool>(done, epilogue, channel, channels, target, x);
+}
+
+// One row of outputs for B channel blocks. The last vector of pixels is moved back to end with the row, so pixels may
+// be computed twice, with the same result; rows shorter than a vector take them one by one.
+template <class Traits, int P, int B, bool Pool>
+static void row_of(const Geometry& g, const typename Traits::Weight* weights, std::int64_t block_stride,
+                   const typename Traits::Epilogue& epilogue, std::int64_t channel, std::int64_t channels,
+                   const Target& target) {
+  constexpr int kOutputs = Pool ? P / 4 : P, kLeast = Pool ? 4 : 1;
+  const auto at = [&](std::int64_t x) { return g.input + x * (Pool ? 2 : 1) * g.pixel_step; };
+  if (g.width < kOutputs) {
+    for (std::int64_t x = 0; x < g.width; ++x) {
+      micro<Traits, kLeast, B, Pool>(g, at(x), weights, block_stride, epilogue, channel, channels, target, x);
+    }
+    return;
+  }
+  for (std::int64_t x = 0; x < g.width; x += kOutputs) {
+    const std::int64_t from = x + kOutputs <= g.width ? x : g.width - kOutputs;
+    micro<Traits, P, B, Pool>(g, at(from), weights, block_stride, epilogue, channel, channels, target, from);
+  }
+}
+
+// Channel blocks that one tile computes together, so that an input broadcast serves them all.
+template <class Traits>
+static std::int64_t blocks_per_tile(const StepArgs& args) {
+  const std::int64_t all = blocks<Traits>(args);
+  return all < Traits::kMaxBlocks ? all : Traits::kMaxBlocks;
+}
+
+template <class Traits>
+static std::int64_t tiles(const StepArgs& args) {
+  const std::int64_t per_tile = blocks_per_tile<Traits>(args);
+  return (blocks<Traits>(args) + per_tile - 1) / per_tile * args.output.n * args.output.h;
+}
+
+// Tile t: output row t % rows of channel group t / rows, so that neighbours share their weights.
+template <class Traits>
+static void run(const StepArgs& args, std::int64_t first, std::int64_t last, void*) {
+  const View& in = args.inputs[0];
+  const View& out = args.output;
+  const auto& p = *static_cast<const ConvParams*>(args.params);
+  const auto epilogue = Traits::prepare(args);
+  Geometry g = geometry_of<Traits>(args);
+  const std::int64_t rows = std::int64_t{out.n} * out.h;
+  const std::int64_t per_tile = blocks_per_tile<Traits>(args);
+  const std::int64_t stride = block_size<Traits>(g);
+  const auto* weights = reinterpret_cast<const typename Traits::Weight*>(
+      static_cast<const std::byte*>(p.weights) + Traits::compensation_bytes(blocks<Traits>(args) * Traits::kLanes));
+  const std::int64_t size = Traits::output_size(epilogue);
+  const std::int64_t input_rows = (p.fused_max_pool ? 2 : 1) * p.window.stride_h;  // from one output row to the next
+
+  for (std::int64_t tile = first; tile < last; ++tile) {
+    const std::int64_t block = tile / rows * per_tile, n = tile % rows / out.h, oy = tile % rows % out.h;
+    const std::int64_t channel = block * Traits::kLanes;
+    const std::int64_t remaining = blocks<Traits>(args) - block;
+    const std::int64_t count = remaining < per_tile ? remaining : per_tile;
+    const std::int64_t channels = out.c - channel < count * Traits::kLanes ? out.c - channel : count * Traits::kLanes;
+    const std::int64_t y = oy * input_rows - p.window.pad_top;
+    g.input = reinterpret_cast<const std::byte*>(in.at<typename Traits::Input>(n, y, -p.window.pad_left));
+    const Target target{out.data + (n * out.stride_n + oy * out.stride_h + channel) * size, out.stride_w * size};
+    Traits::dispatch(count, [&](auto pixels, auto number) {
+      constexpr int kPixels = decltype(pixels)::value, kBlocks = decltype(number)::value;
+      const auto* of_block = weights + block * stride;
+      if (p.fused_max_pool) {
+        row_of<Traits, kPixels / 4 * 4, kBlocks, true>(g, of_block, stride, epilogue, channel, channels, target);
+      } else {
+        row_of<Traits, kPixels, kBlocks, false>(g, of_block, stride, epilogue, channel, channels, target);
+      }
+    });
+  }
+}
+
+// A number as a type, for dispatch().
+template <int N>
+struct Number {
+  static constexpr int value = N;
+};
+
+}  // namespace octet::kernels::direct

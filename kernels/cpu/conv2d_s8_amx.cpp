@@ -9,14 +9,15 @@
 // The unit's time does not depend on how much of the 64 bytes is padding, so runs are padded to whole tiles. With a
 // fused max-pool the two tiles of pixels are two rows of the image. s8 x s8 and u8 x s8 exist, so no offset is needed.
 //
-// The configuration is per thread and costs little: it is loaded at the start of a run() and released at its end. All
-// tile instructions are assembly: g++ 12 declares _tile_loadconfig to read 8 of its 64 bytes and drops the other
-// stores.
-#include "kernels/cpu/avx512.h"
+// Inputs of few channels go another way: conv2d_s8_amx_strip.h.
+#include "kernels/cpu/amx.h"
+#include "kernels/cpu/conv2d_s8_amx_strip.h"
 #include "kernels/cpu/direct_conv.h"
 
 namespace octet::kernels {
 namespace {
+
+using namespace amx;
 
 struct Packing {
   using Input = std::uint8_t;
@@ -26,31 +27,7 @@ struct Packing {
   static void set_compensation(void*, std::int64_t, std::int64_t) {}
 };
 
-constexpr std::int64_t kPixels = 16;                     // rows of a tile
-constexpr std::int64_t kTileBytes = 64 * 16;             // of inputs and of weights
-using Sums = std::int32_t[kPixels][16];                  // one tile of sums
-constexpr std::size_t kScratch = 4 * sizeof(Sums) + 64;  // four of them
-
-struct alignas(64) TileConfiguration {
-  std::uint8_t palette = 1, start_row = 0, reserved[14] = {};
-  std::uint16_t row_bytes[16] = {};
-  std::uint8_t rows[16] = {};
-};
-
-void configure(std::int64_t pixels) {
-  TileConfiguration c;
-  for (int tile = 0; tile < 8; ++tile) {
-    c.row_bytes[tile] = 64;
-    c.rows[tile] = static_cast<std::uint8_t>(tile < 6 ? pixels : 16);
-  }
-  asm volatile("ldtilecfg %0" ::"m"(c));
-}
-void release() { asm volatile("tilerelease"); }
-
-#define OCTET_TILE_LOAD(tile, from, stride) \
-  asm volatile("tileloadd (%0,%1,1), %%tmm" #tile ::"r"(from), "r"(stride) : "memory")
-#define OCTET_TILE_STORE(tile, to) \
-  asm volatile("tilestored %%tmm" #tile ", (%0,%1,1)" ::"r"(to), "r"(std::int64_t{64}) : "memory")
+constexpr std::size_t kScratch = 4 * sizeof(Sums) + 64;  // four tiles
 
 // sums += inputs x weights for both tiles of pixels and `blocks` blocks of channels.
 template <bool Unsigned, int Blocks>
@@ -95,24 +72,6 @@ void micro(const direct::Geometry& g, const std::byte* first, const std::byte* s
   if constexpr (Blocks == 2) OCTET_TILE_STORE(3, scratch[3]);
 }
 
-__m512i load(const std::int32_t* sums) { return _mm512_load_si512(sums); }
-
-// One tile of pixels of one block to memory.
-void store_tile(const avx512::Constants& e, __m512 multiplier, const Sums& sums, std::int64_t pixels,
-                std::int64_t count, std::byte* out, std::int64_t pixel_step) {
-  for (std::int64_t i = 0; i < pixels; ++i) avx512::store(e, multiplier, load(sums[i]), count, out + i * pixel_step);
-}
-
-// Two rows of pixels, max-pooled on the sums (requantising keeps their order).
-void store_pooled(const avx512::Constants& e, __m512 multiplier, const Sums& upper, const Sums& lower,
-                  std::int64_t outputs, std::int64_t count, std::byte* out, std::int64_t pixel_step) {
-  for (std::int64_t i = 0; i < outputs; ++i) {
-    const __m512i above = _mm512_max_epi32(load(upper[2 * i]), load(upper[2 * i + 1]));
-    const __m512i below = _mm512_max_epi32(load(lower[2 * i]), load(lower[2 * i + 1]));
-    avx512::store(e, multiplier, _mm512_max_epi32(above, below), count, out + i * pixel_step);
-  }
-}
-
 struct Row {
   direct::Geometry g;
   const std::int8_t* weights;
@@ -154,7 +113,7 @@ void run_row(const Row& r, const avx512::Constants& e, bool is_unsigned, bool po
   }
 }
 
-void run(const StepArgs& args, std::int64_t first, std::int64_t last, void* scratch) {
+void run_direct(const StepArgs& args, std::int64_t first, std::int64_t last, void* scratch) {
   const View& in = args.inputs[0];
   const View& out = args.output;
   const auto& p = *static_cast<const ConvParams*>(args.params);
@@ -184,7 +143,19 @@ void run(const StepArgs& args, std::int64_t first, std::int64_t last, void* scra
   release();
 }
 
-std::size_t scratch_bytes(const StepArgs&) { return kScratch; }
+void run(const StepArgs& args, std::int64_t first, std::int64_t last, void* scratch) {
+  (strip::suits(args) ? strip::run : run_direct)(args, first, last, scratch);
+}
+std::int64_t tiles(const StepArgs& args) {
+  return strip::suits(args) ? strip::tiles(args) : direct::tiles<Packing>(args);
+}
+std::size_t packed_bytes(const StepArgs& args) {
+  return strip::suits(args) ? strip::packed_bytes(args) : direct::packed_bytes<Packing>(args);
+}
+void pack(const StepArgs& args, const void* weights, void* packed) {
+  (strip::suits(args) ? strip::pack : direct::pack<Packing>)(args, weights, packed);
+}
+std::size_t scratch_bytes(const StepArgs& args) { return strip::suits(args) ? strip::scratch_bytes(args) : kScratch; }
 
 const char* refuse(const StepArgs& args) {
   const auto& p = *static_cast<const ConvParams*>(args.params);
@@ -199,10 +170,10 @@ const Kernel conv2d_s8_amx = {
     .op = "conv2d_s8",
     .isa = "amx",
     .refuse = refuse,
-    .tiles = direct::tiles<Packing>,
+    .tiles = tiles,
     .run = run,
-    .packed_bytes = direct::packed_bytes<Packing>,
-    .pack = direct::pack<Packing>,
+    .packed_bytes = packed_bytes,
+    .pack = pack,
     .scratch_bytes = scratch_bytes,
     .reads_halo = true,
     .fuses_max_pool = true,

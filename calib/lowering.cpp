@@ -26,6 +26,9 @@ float amax_of(std::span<const float> values) {
   return amax;
 }
 
+// What PyTorch computes for 127 / amax when amax is a tensor: reciprocal() * 127, with two roundings, not one.
+float notebook_scale(float amax) { return 1.0f / amax * 127.0f; }
+
 QNode geometry_of(const Node& node) {
   return {.name = node.name,
           .op = node.op,
@@ -66,7 +69,7 @@ void Lowering::spread_ranges() {
     const EdgeRange* range = ranges_->find(graph_.edges()[i].observer);
     if (graph_.edges()[i].observer.empty() || range == nullptr) continue;
     params_[i] = range->quant;
-    notebook_scale_[i] = 127.0f / range->amax;
+    notebook_scale_[i] = notebook_scale(range->amax);
   }
   const auto hand_on = [&](EdgeId from, EdgeId to) {
     const auto f = static_cast<std::size_t>(from), t = static_cast<std::size_t>(to);
@@ -176,7 +179,7 @@ void Lowering::notebook_weights(QNode& node, const Node& source, EdgeId output) 
   const float amax = amax_of(weight);
   require(amax > 0, "{}: all weights are 0; the notebook's scale 127 / max would be infinite", source.name);
   require(params(output).has_value(), "{}: the notebook requantises every layer; its output has no range", source.name);
-  node.notebook_weight_scale = 127.0f / amax;
+  node.notebook_weight_scale = notebook_scale(amax);
   const float scale_bias = node.notebook_weight_scale * scale_in;
   const auto to_integer = [](float x, float limit) {
     return arithmetic::round_even(arithmetic::clamp(x, -limit, limit));

@@ -1,7 +1,7 @@
 #include "calib/quantise.h"
 
-#include <algorithm>
 #include <fmt/format.h>
+#include <algorithm>
 #include <regex>
 
 #include "calib/fold.h"

@@ -57,6 +57,8 @@ std::span<const float> Classifier::run(std::span<const Image> images, const Cont
 }
 
 std::vector<int> top_k(std::span<const float> logits, int k, int offset) {
+  require(static_cast<std::size_t>(offset) < logits.size(),
+          "--label-offset {} leaves no class: the network has {} outputs", offset, logits.size());
   std::vector<int> order(logits.size() - static_cast<std::size_t>(offset));
   std::iota(order.begin(), order.end(), 0);
   k = std::min(k, static_cast<int>(order.size()));
@@ -83,12 +85,15 @@ Evaluation evaluate(Classifier& classifier, std::span<const Photo> photos,
                     const std::function<void(std::int64_t, std::int64_t)>& progress) {
   Evaluation result;
   double seconds = 0;
+  const int classes = classifier.classes() - classifier.how().label_offset;
   const auto batch = static_cast<std::size_t>(classifier.batch());
   for (std::size_t first = 0; first < photos.size(); first += batch) {
     const auto part = photos.subspan(first, std::min(batch, photos.size() - first));
     for (std::size_t i = 0; i < part.size(); ++i) {
       require(part[i].label >= 0, "{}: no label: its folder names no class and no --labels file lists it",
               part[i].path.string());
+      require(part[i].label < classes, "{}: its label is {}, the network's classes are 0 to {}", part[i].path.string(),
+              part[i].label, classes - 1);
       preprocess(load_image(part[i].path), classifier.how(), classifier.input(static_cast<int>(i)));
     }
     const auto start = Clock::now();
@@ -97,8 +102,8 @@ Evaluation evaluate(Classifier& classifier, std::span<const Photo> photos,
     seconds += taken.count();
     result.latency_ms.push_back(taken.count() * 1e3);
     for (std::size_t i = 0; i < part.size(); ++i) {
-      const auto classes = static_cast<std::size_t>(classifier.classes());
-      const auto best = top_k(logits.subspan(i * classes, classes), 5, classifier.how().label_offset);
+      const auto outputs = static_cast<std::size_t>(classifier.classes());
+      const auto best = top_k(logits.subspan(i * outputs, outputs), 5, classifier.how().label_offset);
       ++result.score.count;
       result.score.correct += best.front() == part[i].label;
       result.score.correct5 += std::ranges::find(best, part[i].label) != best.end();

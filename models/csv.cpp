@@ -8,7 +8,8 @@ std::vector<std::vector<std::string>> parse_csv(std::string_view text, const std
   std::vector<std::vector<std::string>> rows;
   std::vector<std::string> row;
   std::string field;
-  bool quoted = false, any = false;  // any: the row has a field, if an empty one
+  bool quoted = false, any = false;                             // any: the row has a field, if an empty one
+  if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);  // the mark that spreadsheets put before UTF-8
   const auto end_row = [&] {
     if (any || !field.empty()) {
       row.push_back(std::move(field));

@@ -74,6 +74,8 @@ std::int64_t float_bytes(const Graph& graph) {
 LoadedModel load_octet(const std::string& path, const LoadOptions& options) {
   require(!options.weights && !options.ranges, "{} holds its weights and ranges: --weights and --ranges do not apply",
           path);
+  require(options.quantise.ignore.empty() && options.quantise.only.empty(),
+          "{} is quantised already: --ignore and --only do not apply", path);
   LoadedModel model;
   model.network = load_octet_file(path);
   model.name = model.network.name;
@@ -132,8 +134,8 @@ LoadedModel load_model(const std::string& name, const LoadOptions& options) {
     describe(model);
     return model;
   }
-  require(model.ranges.has_value(),
-          "INT8 needs ranges for these weights of {}: give --ranges, made by octet calibrate", name);
+  require(model.ranges.has_value(), "INT8 needs ranges for these weights of {}: give --ranges, made by octet calibrate",
+          name);
   model.network = calib::quantise(*model.graph, *model.ranges, options.quantise);
   describe(model);
   model.deployed_bytes = static_cast<std::int64_t>(octet_file_bytes(model.network).size());

@@ -1,8 +1,8 @@
 #include "models/preprocess.h"
 
+#include <fmt/format.h>
 #include <cmath>
 #include <cstring>
-#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include "runtime/error.h"

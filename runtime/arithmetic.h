@@ -109,8 +109,8 @@ OCTET_HD float weight_step(float amax_weight, float bias, float step_in) {
   return rounded >= 0x1p-126f ? rounded : 1.0f;  // both 0, or too small for a normal float: no weight survives
 }
 
-// bias in units of step_in * step_weight, nearest even. The value is far below 2^51 (rule 3 keeps it near 2^29), where adding
-// 1.5 * 2^52 rounds.
+// bias in units of step_in * step_weight, nearest even. The value is far below 2^51 (rule 3 keeps it near 2^29), where
+// adding 1.5 * 2^52 rounds.
 OCTET_HD std::int64_t quantise_bias(float bias, float step_in, float step_weight) {
   const double scaled = static_cast<double>(bias) / (static_cast<double>(step_in) * step_weight);
   const double shifted = scaled + 6755399441055744.0;

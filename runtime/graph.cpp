@@ -98,8 +98,8 @@ Shape infer_shape(const Node& node, std::span<const Shape> inputs) {
     }
     case Op::linear: {
       const Shape& w = weight();
-      require(in.rank() == 1 && w.rank() == 2 && w[0] > 0 && w[1] == in[0], "{}: a weight of {} does not fit the input {}",
-              node.name, w.str(), in.str());
+      require(in.rank() == 1 && w.rank() == 2 && w[0] > 0 && w[1] == in[0],
+              "{}: a weight of {} does not fit the input {}", node.name, w.str(), in.str());
       return Shape{w[0]};
     }
     case Op::batch_norm: {

@@ -11,8 +11,9 @@ namespace {
 
 void check_edge(const QEdge& edge) {
   const Shape& s = edge.shape;
-  require((s.rank() == 1 || s.rank() == 3) && s.elements() > 0 && s.elements() <= std::numeric_limits<std::int32_t>::max(),
-          "edge {}: the shape {} is neither [channels, height, width] nor [features]", edge.name, s.str());
+  require(
+      (s.rank() == 1 || s.rank() == 3) && s.elements() > 0 && s.elements() <= std::numeric_limits<std::int32_t>::max(),
+      "edge {}: the shape {} is neither [channels, height, width] nor [features]", edge.name, s.str());
   if (!edge.quantised) return;
   const QuantParams& q = edge.quant;
   require(std::isnormal(q.step) && q.step > 0, "edge {}: the step {} is not a positive normal number", edge.name,

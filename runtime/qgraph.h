@@ -22,7 +22,7 @@ enum class Activation : std::uint8_t { none, relu, relu6 };
 const char* name_of(Activation activation);
 
 // How an integer layer goes from its accumulator to 8 bits: the contract's single multiplication (rule 7), or the
-// cat/dog notebook's multiply-then-divide (`--preset notebook`; the reference kernels only).
+// cat/dog notebook's multiply-then-divide (`--preset notebook`; reference and portable kernels).
 enum class Requantisation : std::uint8_t { one_multiply, notebook };
 
 struct QEdge {

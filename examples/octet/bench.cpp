@@ -159,7 +159,7 @@ Command add_bench(CLI::App& app) {
   CLI::App* command = app.add_subcommand("bench", "measure latency");
   auto o = std::make_shared<Options>();
   add_common(*command, o->common);
-  command->add_option("--batch", o->batch)->check(CLI::Range(1, 4096))->capture_default_str();
+  command->add_option("--batch", o->batch, "photos a run")->check(CLI::Range(1, 4096))->capture_default_str();
   command->add_option("--runs", o->runs, "0: as many as fit into a second, at least 50")->check(CLI::Range(0, 100000));
   command->add_flag("--per-layer", o->per_layer, "time every layer too");
   return {command, [o] { return run(*o); }};

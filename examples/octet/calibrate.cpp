@@ -64,8 +64,7 @@ models::Score stream(const Options& o, const models::LoadedModel& model, const s
 
 int run(const Options& o) {
   const models::LoadedModel model = load_float(o.common);
-  require(!model.seeded, "{}: no weights are shipped and none were given: calibrating seeded weights means nothing",
-          model.name);
+  require(!model.seeded, "{}: calibrating seeded weights means nothing; give --weights", model.name);
   const auto folder = models::part_of(o.data, models::Part::calibration);
   auto photos = models::list_photos(folder, model.labels, model.info, {.skip = o.common.skip, .limit = o.common.limit});
   const auto pool = make_pool(o.common);
@@ -94,7 +93,7 @@ int run(const Options& o) {
       fmt::print("float: {} ({})\n", node.name, node.why);
   }
   if (score.count > 0) fmt::print("FP32 on these photos: {:.2f} % of {}\n", score.top1(), score.count);
-  fmt::print("{} photos of {}; written: {}\n", ranges.images, folder.string(), o.out);
+  fmt::print("{} photo{} of {}; written: {}\n", ranges.images, ranges.images == 1 ? "" : "s", folder.string(), o.out);
   return 0;
 }
 
@@ -105,20 +104,25 @@ Command add_calibrate(CLI::App& app) {
   auto o = std::make_shared<Options>();
   add_common(*command, o->common);
   add_image_flags(*command, o->common);
+  command->get_option("MODEL")->description("a model's name (octet models)");
   command->add_option("--data", o->data, "folder of photos (its sub-folder calibration or train, where there is one)")
       ->required();
   command->add_option("--out", o->out, "the ranges.json to write")->required();
-  command->add_option("--method", o->method)->check(CLI::IsMember({"max"}))->capture_default_str();
-  command->add_option("--weights-granularity", o->weights)
+  command->add_option("--method", o->method, "max: the largest absolute value seen")
+      ->check(CLI::IsMember({"max"}))
+      ->capture_default_str();
+  command->add_option("--weights-granularity", o->weights, "one step for each output channel, or one for all")
       ->check(CLI::IsMember({"channel", "tensor"}))
       ->capture_default_str();
-  command->add_option("--scheme", o->scheme)->check(CLI::IsMember({"symmetric", "affine"}))->capture_default_str();
+  command->add_option("--scheme", o->scheme, "activations in [-127, 127], or in [0, 255] with a zero point")
+      ->check(CLI::IsMember({"symmetric", "affine"}))
+      ->capture_default_str();
   command->add_option("--preset", o->preset, "notebook: the cat/dog notebook's arithmetic")
       ->check(CLI::IsMember({"none", "notebook"}));
   command->add_flag("--reduce-range", o->reduce_range, "7-bit activations (affine)");
   command->add_flag("--after-pool", o->after_pool, "observe behind a max-pool instead of before it");
   command->add_flag("--fold-after", o->fold_after, "observe with batch-norm as its own layer, fold afterwards");
-  command->add_option("--batches", o->batches, "read exactly N batches")->check(CLI::PositiveNumber);
+  command->add_option("--batches", o->batches, "read exactly N batches")->check(at_least(1));
   command->add_option("--only", o->only, "quantise only the layers that match");
   command->add_option("--ignore", o->ignore, "leave the layers that match in float");
   return {command, [o] { return run(*o); }};

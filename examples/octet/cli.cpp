@@ -1,8 +1,9 @@
 #include "examples/octet/cli.h"
 
-#include <algorithm>
-#include <cstdio>
 #include <fmt/format.h>
+#include <algorithm>
+#include <charconv>
+#include <cstdio>
 
 #include "runtime/error.h"
 #include "runtime/hash.h"
@@ -39,10 +40,44 @@ void check_device(const Common& c) {
 models::LoadedModel finish(const Common& c, models::LoadedModel model) {
   for (const std::string& text : model.notes) note(c, text);
   apply_image_flags(c, model.preprocess);
+  model.network.metadata["preprocess"] = models::to_json(model.preprocess);  // an export keeps the flags
   return model;
 }
 
+// Removes `--config F.json` or `--config=F.json` and returns F.json; empty when there is none.
+std::string take_config(std::vector<std::string>& arguments) {
+  std::string path;
+  for (auto a = arguments.begin(); a != arguments.end();) {
+    const bool joined = a->starts_with("--config=");
+    if (!joined && (*a != "--config" || a + 1 == arguments.end())) {
+      ++a;
+      continue;
+    }
+    require(path.empty(), "--config is given twice");
+    path = joined ? a->substr(9) : *(a + 1);
+    a = arguments.erase(a, a + (joined ? 1 : 2));
+  }
+  return path;
+}
+
+std::string flag_value(const json& value, const std::string& key, const std::string& path) {
+  if (value.is_string()) return value.get<std::string>();
+  require(value.is_number(), "{}: \"{}\": a text, a number, true, false or a list of them was expected", path, key);
+  return value.dump();
+}
+
 }  // namespace
+
+CLI::Validator at_least(std::int64_t least) {
+  const auto check = [least](const std::string& text) -> std::string {
+    std::int64_t value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    const bool whole = error == std::errc() && end == text.data() + text.size();
+    if (whole && value >= least) return {};
+    return fmt::format("{}: a whole number of at least {} was expected", text, least);
+  };
+  return {check, fmt::format("(>= {})", least)};
+}
 
 void add_common(CLI::App& app, Common& c) {
   app.add_option("MODEL", c.model, "a model's name (octet models) or an .octet file")->required();
@@ -50,25 +85,32 @@ void add_common(CLI::App& app, Common& c) {
   app.add_option("--ranges", c.ranges, "ranges.json from octet calibrate");
   app.add_option("--precision", c.precision, "default: int8 when there are ranges, else fp32")
       ->check(CLI::IsMember({"fp32", "fp16", "int8"}));
-  app.add_option("--device", c.device)->check(CLI::IsMember({"auto", "cpu", "cuda"}))->capture_default_str();
+  app.add_option("--device", c.device, "where to run")
+      ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
+      ->capture_default_str();
   app.add_option("--threads", c.threads, "0: all processors")->check(CLI::Range(0, 1024))->capture_default_str();
-  app.add_option("--batch-size", c.batch_size)->check(CLI::Range(1, 4096))->capture_default_str();
-  app.add_option("--skip", c.skip, "leave out the first N of the sorted files")->check(CLI::NonNegativeNumber);
-  app.add_option("--limit", c.limit, "use at most N files")->check(CLI::PositiveNumber);
-  app.add_option("--seed", c.seed, "for seeded weights and shuffling")->capture_default_str();
+  app.add_option("--batch-size", c.batch_size, "photos that go through the network together")
+      ->check(CLI::Range(1, 4096))
+      ->capture_default_str();
+  app.add_option("--skip", c.skip, "leave out the first N of the sorted files")->check(at_least(0));
+  app.add_option("--limit", c.limit, "use at most N files")->check(at_least(1));
+  app.add_option("--seed", c.seed, "of seeded weights, and of the inputs that bench makes up")->capture_default_str();
   app.add_flag("--json", c.json, "print JSON");
   app.add_flag("--quiet", c.quiet, "no progress, no notes");
-  app.add_option("--config", "a JSON file of flags: {\"batch-size\": 8}");  // expand_config() has replaced it
+  // expand_config() has replaced it; one that is left over lacks its file.
+  app.add_option("--config", "a JSON file of flags: {\"batch-size\": 8, \"json\": true}")
+      ->expected(1)
+      ->type_name("FILE");
 }
 
 void add_image_flags(CLI::App& app, Common& c) {
   app.add_option("--resize", c.resize, "shorter side; 0: the whole photo to the crop's size")
       ->check(CLI::Range(0, 16384));
-  app.add_option("--crop", c.crop, "side of the square the network sees")->check(CLI::Range(1, 16384));
-  app.add_option("--filter", c.filter)->check(CLI::IsMember({"bicubic", "bilinear"}));
+  app.add_option("--crop", c.crop, "side of the square that the network sees")->check(CLI::Range(1, 16384));
+  app.add_option("--filter", c.filter, "how a photo is resized")->check(CLI::IsMember({"bicubic", "bilinear"}));
   app.add_option("--mean", c.mean, "a,b,c subtracted from the bytes of R,G,B");
   app.add_option("--std", c.std, "a,b,c that R,G,B are divided by");
-  app.add_option("--label-offset", c.label_offset, "the output index of class 0")->check(CLI::NonNegativeNumber);
+  app.add_option("--label-offset", c.label_offset, "the output index of class 0")->check(at_least(0));
 }
 
 models::LoadOptions load_options(const Common& c) {
@@ -116,16 +158,7 @@ std::string hash_photos(const std::vector<models::Photo>& photos) {
 void print_json(const json& value) { fmt::print("{}\n", value.dump(2)); }
 
 std::vector<std::string> expand_config(std::vector<std::string> arguments) {
-  std::string path;
-  for (std::size_t i = 0; i < arguments.size(); ++i) {
-    const bool joined = arguments[i].starts_with("--config=");
-    if (arguments[i] != "--config" && !joined) continue;
-    require(joined || i + 1 < arguments.size(), "--config: a JSON file was expected");
-    path = joined ? arguments[i].substr(9) : arguments[i + 1];
-    const auto from = arguments.begin() + static_cast<std::ptrdiff_t>(i);
-    arguments.erase(from, from + (joined ? 1 : 2));
-    break;
-  }
+  const std::string path = take_config(arguments);
   if (path.empty()) return arguments;
   json config;
   try {
@@ -134,16 +167,18 @@ std::vector<std::string> expand_config(std::vector<std::string> arguments) {
     fail("{}: not valid JSON: {}", path, e.what());
   }
   require(config.is_object(), "{}: an object of flags was expected, such as {{\"batch-size\": 8}}", path);
+  const std::vector<std::string> given = arguments;
   for (const auto& [key, value] : config.items()) {
     const std::string flag = "--" + key;
-    const bool given =
-        std::ranges::any_of(arguments, [&](const std::string& a) { return a == flag || a.starts_with(flag + "="); });
-    if (given || (value.is_boolean() && !value.get<bool>())) continue;
-    arguments.push_back(flag);
-    if (value.is_string()) arguments.push_back(value.get<std::string>());
-    if (value.is_number()) arguments.push_back(value.dump());
-    require(value.is_string() || value.is_number() || value.is_boolean(), "{}: '{}' is not a text, number or boolean",
-            path, key);
+    const auto is_flag = [&](const std::string& a) { return a == flag || a.starts_with(flag + "="); };
+    if (std::ranges::any_of(given, is_flag)) continue;
+    for (const json& one : value.is_array() ? value : json::array({value})) {
+      if (!one.is_boolean()) {
+        arguments.push_back(flag + "=" + flag_value(one, key, path));
+      } else if (one.get<bool>()) {
+        arguments.push_back(flag);
+      }
+    }
   }
   return arguments;
 }

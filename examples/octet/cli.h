@@ -14,7 +14,7 @@
 
 namespace octet::cli {
 
-using nlohmann::json;
+using json = nlohmann::ordered_json;  // keys stay in the order in which a command writes them
 
 // The design's "common" and "image" flags.
 struct Common {
@@ -41,6 +41,8 @@ models::LoadOptions load_options(const Common& common);
 // Loads the model, applies the image flags, prints notes on stderr (unless --quiet), and checks --device.
 models::LoadedModel load(const Common& common, const calib::QuantiseOptions& quantise = {});
 models::LoadedModel load_float(const Common& common);
+// For options that count something: "--limit: 0: a whole number of at least 1 was expected".
+CLI::Validator at_least(std::int64_t least);
 std::unique_ptr<ThreadPool> make_pool(const Common& common);
 void note(const Common& common, const std::string& text);  // one line on stderr unless --quiet
 
@@ -49,8 +51,8 @@ std::string hash_photos(const std::vector<models::Photo>& photos);
 
 void print_json(const json& value);
 
-// Replaces `--config F.json` by the flags in that file ({"batch-size": 8, "json": true}); flags given on the command
-// line win. Throws Error.
+// Replaces `--config F.json` by the flags in that file ({"batch-size": 8, "json": true, "ignore": ["cnn1", "fc2"]});
+// flags given on the command line win. Throws Error.
 std::vector<std::string> expand_config(std::vector<std::string> arguments);
 
 // Each command adds itself: a CLI::App with options, and what runs when it was chosen.

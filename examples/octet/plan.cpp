@@ -32,16 +32,13 @@ std::vector<Layer> layers_of(const Program& program) {
   return layers;
 }
 
-// The last step up to which every result is integers, equal on every device.
+// The last step up to which every result is integers (or comes straight from integers), equal on every device.
 std::string exact_through(const Program& program) {
-  std::string last = "nothing (the network is float)";
-  bool started = false;
+  std::string last = "nothing (the first layer is float)";
   for (const Step& step : program.steps) {
-    if (step.precision == Precision::int8 || step.op == Op::quantise) {
-      last = step.name, started = true;
-    } else if (started && step.op != Op::dequantise) {
-      break;
-    }
+    const DType type = program.slots[static_cast<std::size_t>(step.output)].view.type;
+    if (step.precision != Precision::int8 && type == DType::f32) break;
+    last = step.name;
   }
   return last;
 }
@@ -102,7 +99,8 @@ int run(const Options& o) {
   }
   fmt::print("{} on {}, instruction set {}, batch {}\ninput: {}\n\n{}", model.name, program->device, program->isa,
              program->batch, model.preprocess.str(), table.str());
-  fmt::print("\nexact through {}: up to there every device gives the same bytes\narena {}, packed weights {}\n", exact,
+  const char* meaning = exact.starts_with("nothing") ? "" : ": up to there every device gives the same bytes";
+  fmt::print("\nexact through {}{}\narena {}, packed weights {}\n", exact, meaning,
              examples::human_bytes(static_cast<std::int64_t>(program->arena_bytes)),
              examples::human_bytes(static_cast<std::int64_t>(program->packed_bytes())));
   return 0;
@@ -114,7 +112,7 @@ Command add_plan(CLI::App& app) {
   CLI::App* command = app.add_subcommand("plan", "show every layer's precision and kernel, and why");
   auto o = std::make_shared<Options>();
   add_common(*command, o->common);
-  command->add_option("--batch", o->batch)->check(CLI::Range(1, 4096))->capture_default_str();
+  command->add_option("--batch", o->batch, "photos a run")->check(CLI::Range(1, 4096))->capture_default_str();
   command->add_option("--only", o->only, "quantise only the layers that match");
   command->add_option("--ignore", o->ignore, "leave the layers that match in float");
   return {command, [o] { return run(*o); }};

@@ -55,7 +55,9 @@ json result_of(const Options& o, const models::LoadedModel& model, const std::st
 }
 
 void print_table(const json& images) {
-  examples::Table table({"photo", "label", "score", "next"});
+  std::vector<std::string> header{"photo", "label", "score"};
+  if (images[0]["top"].size() > 1) header.emplace_back("next");
+  examples::Table table(header);
   for (const json& image : images) {
     std::string next;
     for (std::size_t i = 1; i < image["top"].size(); ++i) {

@@ -159,7 +159,8 @@ std::size_t scratch_bytes(const StepArgs& args) { return strip::suits(args) ? st
 
 const char* refuse(const StepArgs& args) {
   const auto& p = *static_cast<const ConvParams*>(args.params);
-  if (p.epilogue.form == Epilogue::Form::notebook) return "the notebook's requantisation exists in the reference only";
+  if (p.epilogue.form == Epilogue::Form::notebook)
+    return "the notebook's requantisation is for the reference and portable kernels";
   return p.groups == 1 ? nullptr : "grouped";
 }
 

@@ -50,7 +50,8 @@ struct Traits {
 
 const char* refuse(const StepArgs& args) {
   const auto& p = *static_cast<const ConvParams*>(args.params);
-  if (p.epilogue.form == Epilogue::Form::notebook) return "the notebook's requantisation exists in the reference only";
+  if (p.epilogue.form == Epilogue::Form::notebook)
+    return "the notebook's requantisation is for the reference and portable kernels";
   if (!p.seven_bits) return "its inputs may leave [0, 127], where vpmaddubsw saturates";
   return p.groups == 1 ? nullptr : "grouped";
 }

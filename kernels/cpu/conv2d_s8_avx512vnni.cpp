@@ -13,7 +13,8 @@ using avx512vnni::Traits;
 
 const char* refuse(const StepArgs& args) {
   const auto& p = *static_cast<const ConvParams*>(args.params);
-  if (p.epilogue.form == Epilogue::Form::notebook) return "the notebook's requantisation exists in the reference only";
+  if (p.epilogue.form == Epilogue::Form::notebook)
+    return "the notebook's requantisation is for the reference and portable kernels";
   return p.groups == 1 ? nullptr : "grouped";
 }
 

@@ -71,8 +71,9 @@ void run(const StepArgs& args, std::int64_t first, std::int64_t last, void* scra
 
 const char* refuse(const StepArgs& args) {
   const auto& p = *static_cast<const ConvParams*>(args.params);
-  return p.epilogue.form == Epilogue::Form::notebook ? "the notebook's requantisation exists in the reference only"
-                                                     : nullptr;
+  return p.epilogue.form == Epilogue::Form::notebook
+             ? "the notebook's requantisation is for the reference and portable kernels"
+             : nullptr;
 }
 
 }  // namespace

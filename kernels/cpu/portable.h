@@ -47,6 +47,13 @@ static inline void widen(const T* __restrict from, std::int16_t* __restrict to, 
     return;
   }
   auto* target = reinterpret_cast<std::uint8_t*>(out);
+  if (e.form == Epilogue::Form::notebook) {
+    for (std::int64_t c = 0; c < count; ++c) {
+      target[c] =
+          static_cast<std::uint8_t>(arithmetic::requantise_notebook(sums[c] + bias[c], e.scale_out, m[c], e.lo, e.hi));
+    }
+    return;
+  }
   for (std::int64_t c = 0; c < count; ++c) {
     target[c] = static_cast<std::uint8_t>(arithmetic::requantise(sums[c] + bias[c], m[c], e.lo, e.hi, e.zero));
   }
@@ -68,13 +75,6 @@ struct Taps {
   while (first < last && start + first * dilation < 0) ++first;
   while (last > first && start + (last - 1) * dilation >= size) --last;
   return {first, last};
-}
-
-// The portable integer kernels know the contract's requantisation only.
-[[maybe_unused]] static const char* refuse_notebook(const StepArgs& args) {
-  const auto& p = *static_cast<const ConvParams*>(args.params);
-  return p.epilogue.form == Epilogue::Form::notebook ? "the notebook's requantisation exists in the reference only"
-                                                     : nullptr;
 }
 
 }  // namespace octet::kernels::portable

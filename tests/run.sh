@@ -11,10 +11,7 @@ ensure_packages $OCTET_PACKAGES doctest-dev
 
 full=0
 [ "${1:-}" = --full ] && full=1
-[ $full -eq 1 ] && export OCTET_FUZZ_SECONDS=300
-launcher=()
-command -v ccache >/dev/null && launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
-
+[ $full -eq 1 ] && export OCTET_FUZZ_SECONDS=300 OCTET_FULL=1
 examples/fetch_photos.sh build/photos || echo "no photos from Debian's packages here: the tests that need them are skipped"
 
 # suite FOLDER CMAKE-OPTIONS...: configure, build, run
@@ -22,7 +19,7 @@ suite() {
   local folder=$1
   shift
   mkdir -p "$folder"
-  cmake -S . -B "$folder" -G Ninja -DOCTET_TESTS=ON -DOCTET_WERROR=ON "${launcher[@]}" "$@" >"$folder/configure.log" 2>&1 ||
+  cmake -S . -B "$folder" -G Ninja -DOCTET_TESTS=ON -DOCTET_WERROR=ON "$@" >"$folder/configure.log" 2>&1 ||
     { cat "$folder/configure.log"; return 1; }
   cmake --build "$folder" 2>&1 | tail -30
   ctest --test-dir "$folder" --output-on-failure --no-tests=error -j 2

@@ -12,7 +12,8 @@ using avx512vnni::Traits;
 std::int64_t features(const View& in) { return std::int64_t{in.h} * in.w * in.c; }
 
 bool dense(const View& in) {
-  return in.stride_c == 1 && (in.w == 1 || in.stride_w == in.c) && (in.h == 1 || in.stride_h == in.w * in.stride_w);
+  return in.stride_c == 1 && (in.w == 1 || in.stride_w == in.c) &&
+         (in.h == 1 || in.stride_h == std::int64_t{in.w} * in.c);
 }
 
 // The same step seen as a convolution: one row, one pixel an image, all features as channels.

@@ -3,6 +3,7 @@
 // value that was overwritten between two layers shows as a wrong result of the second.
 #pragma once
 
+#include <algorithm>
 #include <map>
 #include <string>
 
@@ -84,8 +85,29 @@ struct Verdict {
   int real_edges = 0;
 };
 
-inline Verdict compare(const QGraph& graph, const Values& input, const Run& run, std::int64_t batch) {
+// What a node made of which inputs when it was last interpreted: programs for other instruction sets ask again.
+struct Remembered {
+  std::vector<Values> inputs;
+  Values output;
+};
+using Memory = std::map<const QNode*, Remembered>;
+
+inline const Values& interpreted(const Interpreter& interpreter, const QNode& node,
+                                 const std::vector<const Values*>& inputs, Memory& memory) {
+  Remembered& last = memory[&node];
+  const bool same = std::ranges::equal(last.inputs, inputs, [](const Values& a, const Values* b) { return a == *b; });
+  if (same) return last.output;
+  last.inputs.clear();
+  for (const Values* in : inputs) last.inputs.push_back(*in);
+  return last.output = interpreter.compute(node, inputs);
+}
+
+// `memory`, if given, must be for this very graph and batch.
+inline Verdict compare(const QGraph& graph, const Values& input, const Run& run, std::int64_t batch,
+                       Memory* memory = nullptr) {
   const Interpreter interpreter(graph, batch);
+  Memory own;
+  if (memory == nullptr) memory = &own;
   Verdict verdict;
   std::map<EdgeId, Values> known;
   known[graph.input] = input;
@@ -103,7 +125,7 @@ inline Verdict compare(const QGraph& graph, const Values& input, const Run& run,
   for (const QNode& node : graph.nodes) {
     std::vector<const Values*> inputs;
     for (const EdgeId edge : node.inputs) inputs.push_back(&known.at(edge));
-    known[node.output] = interpreter.compute(node, inputs);
+    known[node.output] = interpreted(interpreter, node, inputs, *memory);
     look(node.output, Values(known[node.output]));
   }
   const std::string found = difference(known.at(graph.output), reals_of(run.output));

@@ -20,6 +20,7 @@ struct Values {
   std::vector<std::int32_t> q;
   std::vector<double> real;
   std::vector<double> bound;
+  bool operator==(const Values&) const = default;
 };
 
 struct Extent {

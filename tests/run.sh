@@ -27,4 +27,4 @@ suite() {
 
 suite build-tests
 [ $full -eq 1 ] && tests/clean_root.sh
-suite build-asan -DOCTET_SANITIZE=ON -DOCTET_COUNT_KERNELS=ON -DCMAKE_CXX_FLAGS_RELEASE="-O1 -g1"
+suite build-asan -DOCTET_SANITIZE=ON -DOCTET_COUNT_KERNELS=ON -DCMAKE_CXX_FLAGS_RELEASE="-O1"

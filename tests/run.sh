@@ -19,12 +19,12 @@ suite() {
   local folder=$1
   shift
   mkdir -p "$folder"
-  cmake -S . -B "$folder" -G Ninja -DOCTET_TESTS=ON -DOCTET_WERROR=ON "$@" >"$folder/configure.log" 2>&1 ||
+  cmake -S . -B "$folder" -G Ninja -DOCTET_TESTS=ON "$@" >"$folder/configure.log" 2>&1 ||
     { cat "$folder/configure.log"; return 1; }
   cmake --build "$folder" 2>&1 | tail -30
   ctest --test-dir "$folder" --output-on-failure --no-tests=error -j 2
 }
 
-suite build-tests
+suite build-tests -DOCTET_WERROR=ON  # (under the sanitisers g++ 12 warns of what is not there)
 [ $full -eq 1 ] && tests/clean_root.sh
 suite build-asan -DOCTET_SANITIZE=ON -DOCTET_COUNT_KERNELS=ON -DCMAKE_CXX_FLAGS_RELEASE="-O1"

@@ -46,23 +46,22 @@ static inline __m128i low_bytes(__m256i values) {
   return _mm_unpacklo_epi32(_mm256_castsi256_si128(picked), _mm256_extracti128_si256(picked, 1));
 }
 
-// fl(acc), * m, clamp, round to nearest even (the mode of MXCSR, which a run sets), + zero.
+// fl(acc), * m, clamp, round to nearest even (the mode of MXCSR, which a run sets), + zero: eight bytes.
+static inline std::int64_t requantise(const Constants& c, __m256 product) {
+  const __m256 clamped = _mm256_min_ps(_mm256_max_ps(product, c.lo), c.hi);
+  return _mm_cvtsi128_si64(low_bytes(_mm256_add_epi32(_mm256_cvtps_epi32(clamped), c.zero)));
+}
+
 static inline void store(const Constants& c, __m256 multiplier, __m256i accumulator, std::int64_t count,
                          std::byte* out) {
   const __m256 product = _mm256_mul_ps(_mm256_cvtepi32_ps(accumulator), multiplier);
   if (c.form == Epilogue::Form::real) return store_floats(product, count, out);
-  const __m256 clamped = _mm256_min_ps(_mm256_max_ps(product, c.lo), c.hi);
-  const __m128i bytes = low_bytes(_mm256_add_epi32(_mm256_cvtps_epi32(clamped), c.zero));
-  const std::int64_t eight = _mm_cvtsi128_si64(bytes);
-  __builtin_memcpy(out, &eight, 8);
-}
-
-static inline void store_some(const Constants& c, __m256 multiplier, __m256i accumulator, std::int64_t count,
-                              std::byte* out) {
-  if (count == 8 || c.form == Epilogue::Form::real) return store(c, multiplier, accumulator, count, out);
-  std::byte all[8];
-  store(c, multiplier, accumulator, 8, all);
-  for (std::int64_t i = 0; i < count; ++i) out[i] = all[i];
+  const std::int64_t eight = requantise(c, product);
+  if (count == 8) {
+    __builtin_memcpy(out, &eight, 8);
+  } else {
+    for (std::int64_t i = 0; i < count; ++i) out[i] = static_cast<std::byte>(eight >> (8 * i));
+  }
 }
 
 }  // namespace octet::kernels::avx2

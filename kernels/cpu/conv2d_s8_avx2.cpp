@@ -38,7 +38,7 @@ struct Traits {
   static __m256 constants(const Epilogue& e, std::int64_t channel) { return _mm256_loadu_ps(e.multiplier + channel); }
   static Sum max(Sum a, Sum b) { return _mm256_max_epi32(a, b); }
   static void store(const Epilogue& e, __m256 multiplier, Sum sum, std::int64_t count, std::byte* out) {
-    avx2::store_some(e, multiplier, sum, count, out);
+    avx2::store(e, multiplier, sum, count, out);
   }
   // 8 sums, 2 weights, the input, the pair and the ones: 13 of 16 registers.
   template <class Call>

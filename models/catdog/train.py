@@ -1,14 +1,11 @@
 #!/usr/bin/env python3
 """Trains the cat/dog network that Octet ships, by long distillation from a much larger network.
 
-The network is small (517,130 parameters, of which 20 thousand are in convolutions): what limits it is how well it is
-led, and for how long. Three things follow from that:
-  * a teacher: EfficientNet-Lite0 with ImageNet weights, fine-tuned on the same photos. Nothing of it is shipped.
-  * patience: teacher and student see the *same* distorted view of a photo. A view is a row of uniform numbers made from
-    a seed, so the teacher's answers to a few dozen views of every photo are computed once and kept, and the student can
-    run for hundreds of epochs without paying for the teacher.
-  * speed: all photos stay on the GPU as bytes, views are made there, and the two large convolutions run in a rearranged
-    form that tensor cores like (see `fast_stage`), with the same arithmetic.
+The network is small (517,130 parameters, 20 thousand of them in convolutions): what limits it is how well and how long
+it is led. So there is a teacher, EfficientNet-Lite0 with ImageNet weights fine-tuned on the same photos (nothing of it is
+shipped); both see the *same* distorted view of a photo, a row of uniform numbers made from a seed, so that the teacher's
+answers to a few dozen views of every photo are computed once and the student can run for hundreds of epochs; and all
+photos stay on the GPU as bytes, where the large convolutions run in a form that tensor cores like (see `fast_stage`).
 
 Six steps, each a sub-command; `student` goes on where it stopped when its --out exists:
   train.py decode    --photos TAR_OR_FOLDER... --out WORK          photos -> WORK.npy, WORK.txt (224x224 bytes)
@@ -591,10 +588,8 @@ def parse():
     command("decode", "photos out")
     command("teacher", "data weights out", rate=6e-4, epochs=10, batch=128, seed=1)
     command("views", "data teacher out", views=48, view_seed=20261122)
-    command("student", "data targets out", rate=12e-3, epochs=1000, batch=512, mild_end=0.2, decay=0.02, every=10,
-            **shared)
-    command("quantized", "data targets start out", rate=1e-3, epochs=25, batch=256, mild_end=0.4, spread=0.02,
-            **shared)
+    command("student", "data targets out", rate=12e-3, epochs=1000, batch=512, mild_end=0.2, decay=0.02, every=10, **shared)
+    command("quantized", "data targets start out", rate=1e-3, epochs=25, batch=256, mild_end=0.4, spread=0.02, **shared)
     command("finish", "data student out figures").add_argument(
         "--check", nargs="*", default=[], help="NAME=DATA: more decoded photos to measure on")
     return parser.parse_args()
@@ -604,5 +599,4 @@ if __name__ == "__main__":
     torch.backends.cudnn.benchmark = True
     torch.backends.cudnn.allow_tf32 = False  # what is measured is measured in full float32
     arguments = parse()
-    {"decode": decode, "teacher": teacher, "views": views, "student": student, "quantized": quantized,
-     "finish": finish}[arguments.command](arguments)
+    globals()[arguments.command](arguments)  # the sub-commands are functions of the same name

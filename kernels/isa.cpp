@@ -1,8 +1,8 @@
 #include "kernels/isa.h"
 
+#include <fmt/format.h>
 #include <algorithm>
 #include <cstdlib>
-#include <fmt/format.h>
 
 #include "kernels/registry.h"
 #include "runtime/cpu.h"

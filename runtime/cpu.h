@@ -14,8 +14,8 @@ struct CpuFeatures {
 
 const CpuFeatures& cpu_features();
 
-// Asks the operating system, once per process, for the tile registers. Without its permission the first tile instruction
-// ends the process.
+// Asks the operating system, once per process, for the tile registers. Without its permission the first tile
+// instruction ends the process.
 bool amx_permitted();
 
 }  // namespace octet

@@ -1,7 +1,7 @@
 #include "runtime/shape.h"
 
-#include <algorithm>
 #include <fmt/format.h>
+#include <algorithm>
 
 #include "runtime/error.h"
 

@@ -82,6 +82,14 @@ inline Graph kept() {
   return g;
 }
 
+// Flattening an image of one row or of one column: C, H, W order is not the order in memory.
+inline Graph flat(std::int64_t h, std::int64_t w) {
+  Graph g("flat");
+  const EdgeId x = g.conv2d("conv", g.input("image", Shape{3, h, w}), 5, conv(1));
+  g.set_output(g.linear("fc", g.flatten("flatten", x), 9));
+  return g;
+}
+
 // Enough elements of one sum that the 17th bit of a multiplier would show (a step in some 2,000).
 inline Graph wide_sum() {
   Graph g("wide_sum");

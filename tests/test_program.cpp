@@ -47,7 +47,8 @@ void check_everywhere(const Quantised& q) {
 
 TEST_CASE("every hand-made network gives the interpreter's integers") {
   for (const calib::Scheme scheme : kSchemes) {
-    for (const Graph& graph : {chain(), borders(), residuals(), kept(), wide_sum(), concats()}) {
+    for (const Graph& graph :
+         {chain(), borders(), residuals(), kept(), wide_sum(), concats(), flat(1, 6), flat(6, 1)}) {
       check_everywhere(quantised(graph, scheme));
     }
   }

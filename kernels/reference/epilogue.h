@@ -6,8 +6,8 @@
 
 namespace octet::kernels::reference {
 
-// `accumulator` holds the products and the bias. Rule 5 proved at lowering that the true sum fits int32; a bias that was
-// wrapped mod 2^32 (rule 4) is unwrapped by the cast.
+// `accumulator` holds the products and the bias. Rule 5 proved at lowering that the true sum fits int32; a bias that
+// was wrapped mod 2^32 (rule 4) is unwrapped by the cast.
 [[maybe_unused]] static void store(const View& out, const Epilogue& e, std::int64_t n, std::int64_t y, std::int64_t x,
                                    std::int64_t c, std::int64_t accumulator) {
   const auto acc = static_cast<std::int32_t>(accumulator);

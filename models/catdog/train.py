@@ -15,13 +15,11 @@ Six steps, each a sub-command; `student` goes on where it stopped when its --out
   train.py quantized --data WORK --targets views.pt... --start student.pt --out tuned.pt     optional, see `int8_logits`
   train.py finish    --data WORK --student student.pt --out catdog.safetensors --figures figures.json
 
---epochs is the length of the schedule; a leg ends after --minutes, or after epoch --until, if not 0. --mild-end is the
-last share of the epochs, which sees mild views only; --hard the weight of a photo's own label; --spread that of the
-activations' peaks over their mean.
-
-Photos are named like Kaggle's "Dogs vs. Cats": `cat.N.*` and `dog.N.*`. Ids 12000-12499 of both classes never train
-anything; every choice is made on them. Class 0 is cat, class 1 is dog. Needs PyTorch, NumPy, Pillow and safetensors,
-and one CUDA GPU with 16 GB; several `--targets` files (one per teacher, same `--view-seed`) are averaged.
+--epochs is the length of the schedule; a leg ends after --minutes, or after epoch --until, if not 0. --mild-end: the last
+share of the epochs, with mild views only; --hard: weight of a photo's own label; --spread: of the activations' peaks.
+Photos are named like Kaggle's: `cat.N.*` (class 0) and `dog.N.*` (class 1). Ids 12000-12499 of both never train anything;
+every choice is made on them. Needs PyTorch, NumPy, Pillow, safetensors and one CUDA GPU with 16 GB; several `--targets`
+files (one per teacher, same `--view-seed`) are averaged.
 """
 import argparse
 import copy

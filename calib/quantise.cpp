@@ -49,6 +49,8 @@ std::vector<Expression> compile(const std::vector<std::string>& texts, const std
                                 const char* option) {
   std::vector<Expression> expressions;
   for (const std::string& text : texts) {
+    // std::regex recurses with the length of its text.
+    require(text.size() <= 256, "{}: an expression of {} characters; at most 256 are supported", option, text.size());
     try {
       expressions.push_back({text, std::regex(text)});
     } catch (const std::regex_error& e) {

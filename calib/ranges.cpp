@@ -8,6 +8,7 @@
 #include "runtime/error.h"
 #include "runtime/float_environment.h"
 #include "runtime/io/file.h"
+#include "runtime/io/json_text.h"
 
 namespace octet::calib {
 namespace {
@@ -22,14 +23,14 @@ T choose(const json& value, std::initializer_list<T> choices, const char* what) 
   for (const T choice : choices) {
     if (value == name_of(choice)) return choice;
   }
-  fail("the {} '{}' is unknown", what, value.dump());
+  fail("the {} '{}' is unknown", what, json_text(value));
 }
 
 // Whole and within 16 bits: get<int>() would cut 3.7 to 3 and 2^32 to 0.
 std::int32_t small_integer(const json& e, const char* key) {
   const json& value = e.at(key);
   require(value.is_number_integer() && value >= -32768 && value <= 32767, "\"{}\" is {}, a small integer was expected",
-          key, value.dump());
+          key, json_text(value));
   return value.get<std::int32_t>();
 }
 
@@ -43,6 +44,8 @@ EdgeRange edge_from_json(const json& e) {
   const bool finite = std::isfinite(r.amax) && std::isfinite(r.min) && std::isfinite(r.max);
   require(finite && r.amax >= 0, "edge '{}': the amax {} is not a finite number >= 0", r.observer, r.amax);
   require(r.min <= r.max, "edge '{}': the range [{}, {}] is empty", r.observer, r.min, r.max);
+  require(!r.quant.dead || r.amax <= arithmetic::kDeadRange, "edge '{}': marked dead, but its amax is {}", r.observer,
+          r.amax);
   require(std::isnormal(r.quant.step) && r.quant.step > 0, "edge '{}': the step {} is not a positive number",
           r.observer, r.quant.step);
   const bool fits = (r.quant.lo >= -128 && r.quant.hi <= 127) || (r.quant.lo >= 0 && r.quant.hi <= 255);
@@ -71,7 +74,7 @@ void Ranges::check(const Graph& graph) const {
   }
   require(preset != Preset::notebook || scheme == Scheme::symmetric, "the notebook's arithmetic has no zero points");
   for (const EdgeRange& range : edges) {
-    require(preset != Preset::notebook || (range.amax > 0 && !range.quant.dead),
+    require(preset != Preset::notebook || (std::isfinite(127.0f / range.amax) && !range.quant.dead),
             "the edge '{}' has the amax {}: the notebook's scale 127 / amax would be infinite", range.observer,
             range.amax);
     require(graph.observed(range.observer) >= 0, "the ranges hold the edge '{}', which '{}' does not have",
@@ -120,7 +123,7 @@ Ranges ranges_from_json(const std::string& text, const std::string& where) {
   try {
     const json j = json::parse(text);
     require(j.is_object() && j.contains("octet_ranges"), "no \"octet_ranges\" key: not a ranges file");
-    require(j["octet_ranges"] == kVersion, "version {} of the format, {} was expected", j["octet_ranges"].dump(),
+    require(j["octet_ranges"] == kVersion, "version {} of the format, {} was expected", json_text(j["octet_ranges"]),
             kVersion);
     Ranges r;
     r.model = j.at("model").get<std::string>();
@@ -129,6 +132,7 @@ Ranges ranges_from_json(const std::string& text, const std::string& where) {
     r.weights = choose(j.at("weights"), {Granularity::channel, Granularity::tensor}, "weights granularity");
     r.preset = choose(j.at("preset"), {Preset::none, Preset::notebook}, "preset");
     r.images = j.at("images").get<std::int64_t>();
+    require(r.images >= 0, "{} images", r.images);
     r.seeded = j.value("seeded", false);
     r.data = j.value("data", "");
     r.ignore = j.value("ignore", r.ignore), r.only = j.value("only", r.only);

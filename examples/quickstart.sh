@@ -13,6 +13,7 @@ if [ ! -f build/build.ninja ]; then
   echo "configuring"
   cmake -S . -B build -G Ninja -DOCTET_TESTS=OFF >build/configure.log 2>&1 || { cat build/configure.log; exit 1; }
 fi
+[ -x build/bin/octet ] || echo "building (two to four minutes)"
 # ninja's own progress line on a terminal; only the end and the errors otherwise
 if [ -t 1 ]; then cmake --build build --target catdog octet; else cmake --build build --target catdog octet | tail -1; fi
 examples/fetch_photos.sh build/photos

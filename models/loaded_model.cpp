@@ -97,6 +97,7 @@ LoadedModel load_octet(const std::string& path, const LoadOptions& options) {
     }
   }
   if (const auto seeded = metadata.find("seeded"); seeded != metadata.end()) model.seeded = seeded->second == "true";
+  if (model.seeded) model.notes.push_back(fmt::format("{} was made from seeded weights, good for speed only", path));
   model.deployed_bytes = static_cast<std::int64_t>(fs::file_size(path));
   return model;
 }
@@ -127,6 +128,9 @@ LoadedModel load_model(const std::string& name, const LoadOptions& options) {
   find_ranges(model, options);
   if (!model.ranges && model.seeded && options.precision != Precision::fp32)
     model.ranges = seeded_ranges(model, options.seed);
+  if (options.weights && !model.ranges && !options.precision) {
+    model.notes.push_back(fmt::format("no --ranges for these weights: {} runs in fp32", name));
+  }
   model.precision = options.precision.value_or(model.ranges ? Precision::int8 : Precision::fp32);
   if (model.precision == Precision::fp32) {
     model.network = calib::as_float(*model.graph);

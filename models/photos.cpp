@@ -39,12 +39,15 @@ std::map<std::string, int> read_labels(const fs::path& path) {
 
 }  // namespace
 
+int label_of_folder(const fs::path& photo, const std::vector<std::string>& labels) {
+  const auto named = std::ranges::find(labels, photo.parent_path().filename().string());
+  return named == labels.end() ? -1 : static_cast<int>(named - labels.begin());
+}
+
 int label_of(const fs::path& photo, const std::vector<std::string>& labels, const ModelInfo* info) {
-  const std::string parent = photo.parent_path().filename().string();
-  const auto named = std::ranges::find(labels, parent);
-  if (named != labels.end()) return static_cast<int>(named - labels.begin());
-  if (info != nullptr && info->label_of_name != nullptr) return info->label_of_name(photo.filename().string());
-  return -1;
+  const int by_folder = label_of_folder(photo, labels);
+  if (by_folder >= 0 || info == nullptr || info->label_of_name == nullptr) return by_folder;
+  return info->label_of_name(photo.filename().string());
 }
 
 std::vector<Photo> list_photos(const fs::path& folder, const std::vector<std::string>& labels, const ModelInfo* info,
@@ -61,7 +64,9 @@ std::vector<Photo> list_photos(const fs::path& folder, const std::vector<std::st
     const fs::path& file = files[static_cast<std::size_t>(i)];
     auto listed = csv.find(file.lexically_relative(folder).string());
     if (listed == csv.end()) listed = csv.find(file.filename().string());
-    photos.push_back({file, listed != csv.end() ? listed->second : label_of(file, labels, info)});
+    const bool in_csv = listed != csv.end();
+    photos.push_back(
+        {file, in_csv ? listed->second : label_of(file, labels, info), !in_csv && label_of_folder(file, labels) < 0});
   }
   require(!photos.empty(), "{}: --limit {} leaves no photo", folder.string(), options.limit);
   return photos;

@@ -12,7 +12,8 @@ namespace octet::models {
 
 struct Photo {
   std::filesystem::path path;
-  int label = -1;  // the class, or -1 when nothing names it
+  int label = -1;        // the class, or -1 when nothing names it
+  bool by_name = false;  // the label is only the model's rule on the file's name
 };
 
 struct PhotoSetOptions {
@@ -27,7 +28,8 @@ struct PhotoSetOptions {
 std::vector<Photo> list_photos(const std::filesystem::path& folder, const std::vector<std::string>& labels,
                                const ModelInfo* info, const PhotoSetOptions& options);
 
-// What a photo's folder or, failing that, its name says about its class; -1: nothing.
+// The class that a photo's folder names, -1: none; and failing that, what its own name says by the model's rule.
+int label_of_folder(const std::filesystem::path& photo, const std::vector<std::string>& labels);
 int label_of(const std::filesystem::path& photo, const std::vector<std::string>& labels, const ModelInfo* info);
 
 // The part of a data folder that calibrates or that is scored: its sub-folder calibration (or train), respectively test

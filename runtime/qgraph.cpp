@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <set>
 
 #include "runtime/error.h"
 
@@ -38,6 +39,18 @@ Node geometry_of(const QNode& q) {
   if (!q.weight.empty()) node.parameters.push_back({"weight", q.weight.shape(), {}});
   return node;
 }
+
+// What does not belong to an operation must not be there: kernels take the fields of a node at their word.
+void check_fields(const QNode& node) {
+  const bool slides = node.op == Op::conv2d || node.op == Op::max_pool || node.op == Op::avg_pool;
+  const bool many = node.op == Op::add || node.op == Op::concat;
+  require(slides || node.window == Window{}, "{}: {} has no window", node.name, name_of(node.op));
+  require(node.op == Op::conv2d || node.groups == 1, "{}: {} has no groups", node.name, name_of(node.op));
+  require(many || node.inputs.size() == 1, "{}: {} takes one input, not {}", node.name, name_of(node.op),
+          node.inputs.size());
+}
+
+bool usable_scale(float scale) { return std::isnormal(scale) && scale > 0; }
 
 bool has_weights(Op op) { return op == Op::conv2d || op == Op::linear; }
 
@@ -128,12 +141,20 @@ void QGraph::validate() const {
   for (const QEdge& edge : edges) check_edge(edge);
   require(!edges[input].quantised && !edges[output].quantised, "{}: its input and output must be real", name);
 
+  const bool notebook = requantisation == Requantisation::notebook;
+  for (const QEdge& edge : edges) {
+    require(!notebook || !edge.quantised || (usable_scale(edge.notebook_scale) && edge.quant.zero == 0),
+            "edge {}: the notebook's arithmetic needs a positive scale and no zero point", edge.name);
+  }
+  std::set<std::string> names;
   std::vector<bool> made(edges.size(), false);
   made[static_cast<std::size_t>(input)] = true;
   for (const QNode& node : nodes) {
+    require(names.insert(node.name).second, "two nodes are named '{}'", node.name);
     require(!node.inputs.empty() && std::ranges::all_of(node.inputs, [&](EdgeId e) { return exists(e) && made[e]; }),
             "{}: an input is not made before it is used", node.name);
     require(exists(node.output) && !made[node.output], "{}: its output is made twice or does not exist", node.name);
+    check_fields(node);
     std::vector<Shape> shapes;
     for (const EdgeId edge : node.inputs) shapes.push_back(edges[edge].shape);
     require(!has_weights(node.op) || !node.weight.empty(), "{}: no weights", node.name);
@@ -146,6 +167,8 @@ void QGraph::validate() const {
             node.name, shapes[0][1] * shapes[0][2]);
     if (has_weights(node.op) && node.precision == Precision::int8) {
       check_integer_weights(node, edges[node.inputs[0]].quant);
+      require(!notebook || usable_scale(node.notebook_weight_scale),
+              "{}: the notebook's arithmetic needs a positive scale", node.name);
     } else if (has_weights(node.op)) {
       check_float_weights(node);
     } else if (node.op == Op::batch_norm) {

@@ -3,6 +3,7 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <system_error>
 
 #include "runtime/error.h"
 #include "runtime/float_environment.h"
@@ -42,14 +43,23 @@ int available_threads() {
 
 ThreadPool::ThreadPool(int threads) {
   require(threads >= 1 && threads <= 1024, "{} threads: a number from 1 to 1024 was expected", threads);
-  for (int worker = 1; worker < threads; ++worker) workers_.emplace_back([this, worker] { work(worker); });
+  try {
+    for (int worker = 1; worker < threads; ++worker) workers_.emplace_back([this, worker] { work(worker); });
+  } catch (const std::system_error& e) {
+    const std::size_t started = workers_.size() + 1;
+    stop();
+    fail("{} threads: the system gave only {} ({})", threads, started, e.what());
+  }
 }
 
-ThreadPool::~ThreadPool() {
+ThreadPool::~ThreadPool() { stop(); }
+
+void ThreadPool::stop() {
   stop_ = true;
   generation_.fetch_add(1);
   generation_.notify_all();
   for (std::thread& thread : workers_) thread.join();
+  workers_.clear();
 }
 
 void ThreadPool::take_chunks(int worker) {

@@ -27,6 +27,7 @@ class ThreadPool {
   void run(std::int64_t tiles, Task task, void* context);
 
  private:
+  void stop();
   void work(int worker);
   void take_chunks(int worker);
 

@@ -62,11 +62,13 @@ class GraphMaker {
   explicit GraphMaker(Random& random) : random_(random) {}
 
   Graph make() {
-    const int size = random_.chance(0.1) ? 1 : random_.between(2, 13);
+    // Large enough, now and then, for the kernels that work on sixteen pixels at a time.
+    const bool large = random_.chance(0.15);
+    const int size = random_.chance(0.1) ? 1 : large ? random_.between(18, 44) : random_.between(2, 13);
     const Shape in = random_.chance(0.1) ? Shape{random_.between(1, 70)}
                                          : Shape{channels(), size, std::max(1, size + random_.between(-2, 2))};
     loose_ = {graph_.input("x", in)};
-    const int layers = random_.between(2, 12);
+    const int layers = random_.between(2, large ? 5 : 12);
     for (int i = 0; i < layers; ++i) grow();
     join();
     graph_.set_output(loose_.back());
@@ -122,6 +124,11 @@ class GraphMaker {
     made(graph_.conv2d(name("conv"), x, out, o));
     if (random_.chance(0.5)) made(graph_.batch_norm(name("bn"), loose_.back()));
     if (random_.chance(0.6)) activation(loose_.back());
+    // What the fast convolutions take in: a 2x2 max-pool that alone uses them.
+    const Shape& made_shape = shape(loose_.back());
+    if (random_.chance(0.3) && made_shape[1] > 1 && made_shape[2] > 1) {
+      made(graph_.max_pool(name("pool"), loose_.back(), Window::square(2, 2)));
+    }
   }
   // A block that keeps the shape, summed with its own input or with a sibling; the operands often live on.
   void residual(EdgeId x) {

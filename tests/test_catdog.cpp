@@ -211,10 +211,6 @@ TEST_CASE("catdog --notebook prints the notebook's lines, with a meter of its ow
 }
 
 TEST_CASE("catdog --notebook on 100 photos: 20 + 20 lines") {
-  if (std::getenv("OCTET_FULL") == nullptr) {
-    MESSAGE("SKIPPED: takes a minute; tests/run.sh --full runs it");
-    return;
-  }
   if (kSanitised || !have_data()) return;
   const auto lines = parse_notebook(notebook((kData / "calibration").string()).out);
   REQUIRE(lines.size() == 40);

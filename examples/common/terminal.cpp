@@ -85,16 +85,22 @@ double percentile(std::vector<double> values, double percent) {
 }
 
 int guarded(const char* program, const std::function<int()>& body) {
+  // One line, whatever a file name or a hostile file put into the text.
+  const auto report = [program](std::string text) {
+    std::ranges::replace_if(
+        text, [](unsigned char c) { return c < 32; }, ' ');
+    fmt::print(stderr, "{}: {}\n", program, text);
+    return 1;
+  };
   try {
-    return body();
-  } catch (const Error& e) {
-    fmt::print(stderr, "{}: {}\n", program, e.what());
+    const int status = body();
+    if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) return report("standard output cannot be written");
+    return status;
   } catch (const std::bad_alloc&) {
-    fmt::print(stderr, "{}: out of memory\n", program);
+    return report("out of memory");
   } catch (const std::exception& e) {
-    fmt::print(stderr, "{}: {}\n", program, e.what());
+    return report(e.what());
   }
-  return 1;
 }
 
 }  // namespace octet::examples

@@ -8,6 +8,7 @@
 #include "runtime/error.h"
 #include "runtime/hash.h"
 #include "runtime/io/file.h"
+#include "runtime/io/json_text.h"
 
 namespace octet::cli {
 namespace {
@@ -63,7 +64,7 @@ std::string take_config(std::vector<std::string>& arguments) {
 std::string flag_value(const json& value, const std::string& key, const std::string& path) {
   if (value.is_string()) return value.get<std::string>();
   require(value.is_number(), "{}: \"{}\": a text, a number, true, false or a list of them was expected", path, key);
-  return value.dump();
+  return json_text(value);
 }
 
 }  // namespace
@@ -155,7 +156,7 @@ std::string hash_photos(const std::vector<models::Photo>& photos) {
   return hex(hash.value());
 }
 
-void print_json(const json& value) { fmt::print("{}\n", value.dump(2)); }
+void print_json(const json& value) { fmt::print("{}\n", value.dump(2, ' ', false, json::error_handler_t::replace)); }
 
 std::vector<std::string> expand_config(std::vector<std::string> arguments) {
   const std::string path = take_config(arguments);

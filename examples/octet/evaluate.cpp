@@ -1,4 +1,6 @@
 // octet evaluate: accuracy, speed and size on a folder of labelled photos.
+#include <algorithm>
+
 #include "examples/common/terminal.h"
 #include "examples/octet/cli.h"
 #include "runtime/error.h"
@@ -19,6 +21,13 @@ int run(const Options& o) {
   models::PhotoSetOptions set{.skip = o.common.skip, .limit = o.common.limit};
   if (o.labels) set.labels = *o.labels;
   const auto photos = models::list_photos(folder, model.labels, model.info, set);
+  const auto by_name = std::ranges::count_if(photos, [](const models::Photo& p) { return p.by_name && p.label >= 0; });
+  if (by_name > 0) {
+    note(o.common,
+         fmt::format("{} photos are labelled by their file names alone ('cat' in it: {}; else {}); folders named "
+                     "after the classes, or --labels, say it surely",
+                     by_name, model.labels.front(), model.labels.back()));
+  }
   const auto pool = make_pool(o.common);
   models::Classifier classifier(model, *pool, o.common.batch_size);
   examples::ProgressBar progress("photos", o.common.quiet);
@@ -50,7 +59,8 @@ int run(const Options& o) {
   table.add({model.name, name_of(model.precision), std::to_string(e.score.count), fmt::format("{:.2f}", e.score.top1()),
              fmt::format("{:.2f}", e.score.top5()), fmt::format("{:.0f}", e.images_per_second),
              fmt::format("{:.2f}", median), fmt::format("{:.2f}", p90), examples::human_bytes(model.deployed_bytes)});
-  fmt::print("{}", table.str());
+  fmt::print("{}photos of {}; batches of {}, {} thread(s)\n", table.str(), folder.string(), classifier.batch(),
+             pool->threads());
   if (calibrated_here) fmt::print("These are the photos that calibrated the model: the score says little.\n");
   return 0;
 }

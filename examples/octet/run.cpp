@@ -97,7 +97,12 @@ int run(const Options& o) {
     return 0;
   }
   print_table(images);
+  if (model.seeded) fmt::print("The weights are seeded (random): these labels mean nothing.\n");
   if (!o.hash_layers) return 0;
+  if (layers.empty()) {
+    fmt::print("\nNo layer hashes: the network ran in fp32 and has no quantised tensor.\n");
+    return 0;
+  }
   examples::Table table({"layer", "hash"});
   for (const json& layer : layers) table.add({layer["name"].get<std::string>(), layer["hash"].get<std::string>()});
   fmt::print("\n{}", table.str());

@@ -151,7 +151,7 @@ void Planner::lower_conv(const QNode& node) {
   step.weights = node.weight;
   step.conv = data.get();
   if (pool == nullptr) return;
-  fused_.insert(pool->name);
+  fused_.insert(pool->output);
   step.step.completes = {{pool->output, output}};
   step.step.note += fmt::format("{}with {}", step.step.note.empty() ? "" : "; ", pool->name);
 }
@@ -299,7 +299,7 @@ std::shared_ptr<const Program> Planner::run() {
   value_of_.assign(graph_.edges.size(), -1);
   make_input();
   for (const QNode& node : graph_.nodes) {
-    if (!fused_.contains(node.name)) lower(node);
+    if (!fused_.contains(node.output)) lower(node);
   }
   require(!steps_.empty(), "{}: the network computes nothing", graph_.name);
   make_output();

@@ -60,7 +60,7 @@ class Planner {
   std::vector<int> value_of_;  // edge -> value; -1 until made
   int real_input_ = -1;
   std::vector<Pending> steps_;
-  std::set<std::string> fused_;  // names of nodes that became part of another node's step
+  std::set<EdgeId> fused_;  // outputs of nodes that became part of another node's step
 };
 
 }  // namespace octet::kernels

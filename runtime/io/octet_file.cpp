@@ -5,6 +5,7 @@
 
 #include "runtime/error.h"
 #include "runtime/io/file.h"
+#include "runtime/io/json_text.h"
 #include "runtime/io/safetensors.h"
 
 namespace octet {
@@ -20,7 +21,7 @@ Enum choose(const json& value, std::initializer_list<Enum> choices) {
   for (const Enum choice : choices) {
     if (value == name_of(choice)) return choice;
   }
-  fail("unknown word '{}'", value.dump());
+  fail("unknown word '{}'", json_text(value));
 }
 
 json to_json(const Window& w) {
@@ -117,10 +118,13 @@ void insert_tensors(StateDict& tensors, const QNode& n) {
 }
 
 QGraph graph_from(const json& j, const StateDict& tensors) {
-  require(j.at("version") == kVersion, "version {} of the format, {} was expected", j.at("version").dump(), kVersion);
+  require(j.at("version") == kVersion, "version {} of the format, {} was expected", json_text(j.at("version")),
+          kVersion);
   QGraph graph;
   graph.name = j.at("name").get<std::string>();
-  graph.requantisation = j.at("requantisation") == "notebook" ? Requantisation::notebook : Requantisation::one_multiply;
+  const json& form = j.at("requantisation");
+  require(form == "one_multiply" || form == "notebook", "unknown requantisation '{}'", json_text(form));
+  graph.requantisation = form == "notebook" ? Requantisation::notebook : Requantisation::one_multiply;
   graph.input = j.at("input").get<EdgeId>(), graph.output = j.at("output").get<EdgeId>();
   for (const json& e : j.at("edges")) graph.edges.push_back(edge_from(e));
   for (const json& n : j.at("nodes")) graph.nodes.push_back(node_from(n, tensors));

@@ -128,9 +128,6 @@ LoadedModel load_model(const std::string& name, const LoadOptions& options) {
   find_ranges(model, options);
   if (!model.ranges && model.seeded && options.precision != Precision::fp32)
     model.ranges = seeded_ranges(model, options.seed);
-  if (options.weights && !model.ranges && !options.precision) {
-    model.notes.push_back(fmt::format("no --ranges for these weights: {} runs in fp32", name));
-  }
   model.precision = options.precision.value_or(model.ranges ? Precision::int8 : Precision::fp32);
   if (model.precision == Precision::fp32) {
     model.network = calib::as_float(*model.graph);

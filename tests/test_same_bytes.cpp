@@ -122,7 +122,7 @@ TEST_CASE("without weights: seeded, and it says so; never from the current direc
   octet_refuses({"calibrate", "catdog", "--data", ".", "--out", "r.json"}, {"seeded", "--weights"}, nowhere);
   // A seeded program stays marked when it is exported.
   REQUIRE(run_octet({"export", "catdog", "--out", "s.octet"}, nowhere).status == 0);
-  CHECK(octet_json({"inspect", temp / "s.octet"})["seeded"] == true);
+  CHECK(octet_json({"inspect", temp / "s.octet", "--quiet"})["seeded"] == true);
   octet_refuses({"evaluate", temp / "s.octet", "--data", temp.path().string()}, {"seeded"});
 
   nowhere.environment = {{"OCTET_DATA", temp.path().string()}};  // the decoys count once they are asked for

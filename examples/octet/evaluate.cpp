@@ -22,7 +22,7 @@ int run(const Options& o) {
   if (o.labels) set.labels = *o.labels;
   const auto photos = models::list_photos(folder, model.labels, model.info, set);
   const auto by_name = std::ranges::count_if(photos, [](const models::Photo& p) { return p.by_name && p.label >= 0; });
-  if (by_name > 0) {
+  if (by_name > 0 && !o.common.json) {
     note(o.common,
          fmt::format("{} photos are labelled by their file names alone ('cat' in it: {}; else {}); folders named "
                      "after the classes, or --labels, say it surely",

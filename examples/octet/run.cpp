@@ -97,6 +97,8 @@ int run(const Options& o) {
     return 0;
   }
   print_table(images);
+  const bool no_ranges = o.common.weights && !model.ranges && o.common.precision.empty();
+  if (no_ranges) fmt::print("These weights came without --ranges: the network ran in fp32.\n");
   if (model.seeded) fmt::print("The weights are seeded (random): these labels mean nothing.\n");
   if (!o.hash_layers) return 0;
   if (layers.empty()) {

@@ -98,7 +98,7 @@ LoadedModel load_octet(const std::string& path, const LoadOptions& options) {
   }
   if (const auto seeded = metadata.find("seeded"); seeded != metadata.end()) model.seeded = seeded->second == "true";
   if (model.seeded) model.notes.push_back(fmt::format("{} was made from seeded weights, good for speed only", path));
-  model.deployed_bytes = static_cast<std::int64_t>(fs::file_size(path));
+  model.file = path;
   return model;
 }
 
@@ -131,7 +131,6 @@ LoadedModel load_model(const std::string& name, const LoadOptions& options) {
   model.precision = options.precision.value_or(model.ranges ? Precision::int8 : Precision::fp32);
   if (model.precision == Precision::fp32) {
     model.network = calib::as_float(*model.graph);
-    model.deployed_bytes = float_bytes(*model.graph);
     describe(model);
     return model;
   }
@@ -139,8 +138,13 @@ LoadedModel load_model(const std::string& name, const LoadOptions& options) {
           name);
   model.network = calib::quantise(*model.graph, *model.ranges, options.quantise);
   describe(model);
-  model.deployed_bytes = static_cast<std::int64_t>(octet_file_bytes(model.network).size());
   return model;
+}
+
+std::int64_t deployed_bytes(const LoadedModel& model) {
+  if (model.file) return static_cast<std::int64_t>(fs::file_size(*model.file));
+  if (model.precision == Precision::fp32) return float_bytes(*model.graph);
+  return static_cast<std::int64_t>(octet_file_bytes(model.network).size());
 }
 
 }  // namespace octet::models

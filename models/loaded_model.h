@@ -29,13 +29,17 @@ struct LoadedModel {
   Precision precision = Precision::fp32;
   Preprocess preprocess;
   std::vector<std::string> labels;
-  bool seeded = false;              // weights are random: good for speed only
-  std::int64_t deployed_bytes = 0;  // of the file one would deploy: .octet for INT8, the float weights for FP32
-  std::vector<std::string> notes;   // what the user should know: extra keys, seeded weights
+  bool seeded = false;                        // weights are random: good for speed only
+  std::optional<std::filesystem::path> file;  // the .octet file that it came from
+  std::vector<std::string> notes;             // what the user should know: extra keys, seeded weights
 };
 
 // MODEL is a name or a path to an .octet file. Throws Error.
 LoadedModel load_model(const std::string& model, const LoadOptions& options);
+
+// The size of the file one would deploy: the .octet program for INT8, the float weights for FP32. Writes that file in
+// memory unless the model came from one, so it is not part of loading.
+std::int64_t deployed_bytes(const LoadedModel& model);
 
 // Only the float graph with its weights (calibration needs no ranges).
 LoadedModel load_float_model(const std::string& model, const LoadOptions& options);

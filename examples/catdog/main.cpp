@@ -75,8 +75,8 @@ void print(const std::vector<Sample>& samples, const Column& fp32, const Column&
   const auto median = [](const Column& c) { return fmt::format("{:.2f} ms", examples::percentile(c.latency_ms, 50)); };
   summary.add({"top-1", top1(fp32), top1(int8)});
   summary.add({"median latency", median(fp32), median(int8)});
-  summary.add({"model size", examples::human_bytes(fp32.model.deployed_bytes),
-               examples::human_bytes(int8.model.deployed_bytes)});
+  summary.add({"model size", examples::human_bytes(models::deployed_bytes(fp32.model)),
+               examples::human_bytes(models::deployed_bytes(int8.model))});
   if (fp32.model.seeded) fmt::print("The weights are seeded (random): these labels mean nothing.\n\n");
   fmt::print("{}\n{}\n{}, {} thread{}, batch 1\n", photos.str(), summary.str(), cpu_features().name, threads,
              threads == 1 ? "" : "s");

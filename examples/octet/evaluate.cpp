@@ -49,7 +49,7 @@ int run(const Options& o) {
                 {"top5", e.score.top5()},
                 {"images_per_second", e.images_per_second},
                 {"latency_ms", {{"median", median}, {"p90", p90}}},
-                {"model_bytes", model.deployed_bytes},
+                {"model_bytes", models::deployed_bytes(model)},
                 {"on_calibration_data", calibrated_here},
                 {"seeded", model.seeded}});
     return 0;
@@ -58,7 +58,8 @@ int run(const Options& o) {
       {"model", "precision", "photos", "top-1 %", "top-5 %", "photos/s", "median ms a batch", "p90 ms", "size"});
   table.add({model.name, name_of(model.precision), std::to_string(e.score.count), fmt::format("{:.2f}", e.score.top1()),
              fmt::format("{:.2f}", e.score.top5()), fmt::format("{:.0f}", e.images_per_second),
-             fmt::format("{:.2f}", median), fmt::format("{:.2f}", p90), examples::human_bytes(model.deployed_bytes)});
+             fmt::format("{:.2f}", median), fmt::format("{:.2f}", p90),
+             examples::human_bytes(models::deployed_bytes(model))});
   fmt::print("{}photos of {}; batches of {}, {} thread(s)\n", table.str(), folder.string(), classifier.batch(),
              pool->threads());
   if (calibrated_here) fmt::print("These are the photos that calibrated the model: the score says little.\n");

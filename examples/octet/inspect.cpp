@@ -60,13 +60,13 @@ int inspect_network(const Options& o, const models::LoadedModel& model) {
                 {"precision", name_of(model.precision)},
                 {"labels", model.labels},
                 {"preprocess", json::parse(models::to_json(model.preprocess))},
-                {"model_bytes", model.deployed_bytes},
+                {"model_bytes", models::deployed_bytes(model)},
                 {"seeded", model.seeded},
                 {"layers", nodes}});
     return 0;
   }
   fmt::print("{}, {}, {}\ninput: {}\n\n{}", model.name, name_of(model.precision),
-             examples::human_bytes(model.deployed_bytes), model.preprocess.str(), table.str());
+             examples::human_bytes(models::deployed_bytes(model)), model.preprocess.str(), table.str());
   return 0;
 }
 

@@ -46,17 +46,13 @@ struct Traits {
   }
 };
 
-const char* refuse(const StepArgs& args) {
-  return static_cast<const ConvParams*>(args.params)->groups == 1 ? nullptr : "grouped";
-}
-
 }  // namespace
 
 extern const Kernel conv2d_f32_avx2;
 const Kernel conv2d_f32_avx2 = {
     .op = "conv2d_f32",
     .isa = "avx2",
-    .refuse = refuse,
+    .refuse = direct::refuse,
     .tiles = direct::tiles<Traits>,
     .run = direct::run<Traits>,
     .packed_bytes = direct::packed_bytes<Traits>,

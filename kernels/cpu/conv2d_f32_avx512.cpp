@@ -56,17 +56,13 @@ struct Traits {
   }
 };
 
-const char* refuse(const StepArgs& args) {
-  return static_cast<const ConvParams*>(args.params)->groups == 1 ? nullptr : "grouped";
-}
-
 }  // namespace
 
 extern const Kernel conv2d_f32_avx512;
 const Kernel conv2d_f32_avx512 = {
     .op = "conv2d_f32",
     .isa = "avx512",
-    .refuse = refuse,
+    .refuse = direct::refuse,
     .tiles = direct::tiles<Traits>,
     .run = direct::run<Traits>,
     .packed_bytes = direct::packed_bytes<Traits>,

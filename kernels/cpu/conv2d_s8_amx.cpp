@@ -157,20 +157,13 @@ void pack(const StepArgs& args, const void* weights, void* packed) {
 }
 std::size_t scratch_bytes(const StepArgs& args) { return strip::suits(args) ? strip::scratch_bytes(args) : kScratch; }
 
-const char* refuse(const StepArgs& args) {
-  const auto& p = *static_cast<const ConvParams*>(args.params);
-  if (p.epilogue.form == Epilogue::Form::notebook)
-    return "the notebook's requantisation is for the reference and portable kernels";
-  return p.groups == 1 ? nullptr : "grouped";
-}
-
 }  // namespace
 
 extern const Kernel conv2d_s8_amx;
 const Kernel conv2d_s8_amx = {
     .op = "conv2d_s8",
     .isa = "amx",
-    .refuse = refuse,
+    .refuse = direct::refuse,
     .tiles = tiles,
     .run = run,
     .packed_bytes = packed_bytes,

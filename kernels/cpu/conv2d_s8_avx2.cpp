@@ -49,11 +49,9 @@ struct Traits {
 };
 
 const char* refuse(const StepArgs& args) {
-  const auto& p = *static_cast<const ConvParams*>(args.params);
-  if (p.epilogue.form == Epilogue::Form::notebook)
-    return "the notebook's requantisation is for the reference and portable kernels";
-  if (!p.seven_bits) return "its inputs may leave [0, 127], where vpmaddubsw saturates";
-  return p.groups == 1 ? nullptr : "grouped";
+  if (const char* reason = direct::refuse_notebook(args)) return reason;
+  const bool fits = static_cast<const ConvParams*>(args.params)->seven_bits;
+  return fits ? direct::refuse(args) : "its inputs may leave [0, 127], where vpmaddubsw saturates";
 }
 
 }  // namespace

@@ -11,13 +11,6 @@ namespace {
 using avx512vnni::flips;
 using avx512vnni::Traits;
 
-const char* refuse(const StepArgs& args) {
-  const auto& p = *static_cast<const ConvParams*>(args.params);
-  if (p.epilogue.form == Epilogue::Form::notebook)
-    return "the notebook's requantisation is for the reference and portable kernels";
-  return p.groups == 1 ? nullptr : "grouped";
-}
-
 void pack(const StepArgs& args, const void* weights, void* packed) {
   (flips(args) ? direct::pack<Traits<true>> : direct::pack<Traits<false>>)(args, weights, packed);
 }
@@ -32,7 +25,7 @@ extern const Kernel conv2d_s8_avx512vnni;
 const Kernel conv2d_s8_avx512vnni = {
     .op = "conv2d_s8",
     .isa = "avx512vnni",
-    .refuse = refuse,
+    .refuse = direct::refuse,
     .tiles = direct::tiles<Traits<false>>,
     .run = run,
     .packed_bytes = direct::packed_bytes<Traits<false>>,

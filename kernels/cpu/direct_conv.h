@@ -22,6 +22,16 @@
 
 namespace octet::kernels::direct {
 
+// Why a step is not for these kernels; nullptr when it is.
+[[maybe_unused]] static const char* refuse_notebook(const StepArgs& args) {
+  const bool notebook = static_cast<const ConvParams*>(args.params)->epilogue.form == Epilogue::Form::notebook;
+  return notebook ? "the notebook's requantisation is for the reference and portable kernels" : nullptr;
+}
+[[maybe_unused]] static const char* refuse(const StepArgs& args) {
+  if (const char* reason = refuse_notebook(args)) return reason;
+  return static_cast<const ConvParams*>(args.params)->groups == 1 ? nullptr : "grouped";
+}
+
 // The shape of the loops, derived from a step's views.
 struct Geometry {
   const std::byte* input = nullptr;         // of the tile's first output pixel, set per row

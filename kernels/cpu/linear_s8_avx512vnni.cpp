@@ -70,20 +70,13 @@ void run(const StepArgs& args, std::int64_t first, std::int64_t last, void* scra
   (flips(args) ? direct::run<Traits<true>> : direct::run<Traits<false>>)(conv.args, first, last, nullptr);
 }
 
-const char* refuse(const StepArgs& args) {
-  const auto& p = *static_cast<const ConvParams*>(args.params);
-  return p.epilogue.form == Epilogue::Form::notebook
-             ? "the notebook's requantisation is for the reference and portable kernels"
-             : nullptr;
-}
-
 }  // namespace
 
 extern const Kernel linear_s8_avx512vnni;
 const Kernel linear_s8_avx512vnni = {
     .op = "linear_s8",
     .isa = "avx512vnni",
-    .refuse = refuse,
+    .refuse = direct::refuse_notebook,
     .tiles = tiles,
     .run = run,
     .packed_bytes = packed_bytes,

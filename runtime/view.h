@@ -13,6 +13,12 @@
 
 #include "runtime/dtype.h"
 
+#if defined(__CUDACC__)
+#define OCTET_VIEW_HD __host__ __device__
+#else
+#define OCTET_VIEW_HD
+#endif
+
 namespace octet {
 
 struct View {
@@ -27,8 +33,8 @@ struct View {
   std::int64_t stride_n = 0, stride_h = 0, stride_w = 0, stride_c = 1;  // in elements
 
   template <class T>
-  __attribute__((always_inline)) T* at(std::int64_t image, std::int64_t y, std::int64_t x,
-                                       std::int64_t channel = 0) const {
+  OCTET_VIEW_HD __attribute__((always_inline)) T* at(std::int64_t image, std::int64_t y, std::int64_t x,
+                                                     std::int64_t channel = 0) const {
     return reinterpret_cast<T*>(data) + (image * stride_n + y * stride_h + x * stride_w + channel * stride_c);
   }
 };

@@ -10,6 +10,7 @@
 #include <map>
 #include <set>
 
+#include "kernels/cuda/registry.h"
 #include "kernels/registry.h"
 
 using namespace octet;
@@ -190,6 +191,54 @@ TEST_CASE("every row of variants.def has its file, and every kernel's file has i
     CHECK((kernel->refuse != nullptr && kernel->tiles != nullptr && kernel->run != nullptr));
     CHECK((kernel->pack == nullptr) == (kernel->packed_bytes == nullptr));
     CHECK_MESSAGE(names.contains(std::string(kernel->op) + "_reference"), "the reference comes first: " << name);
+  }
+}
+
+TEST_CASE("every row of the CUDA table has its file and the other way round; .cu files include plain headers only") {
+  std::set<fs::path> wanted;
+  const fs::path folder = kSource / "kernels" / "cuda";
+  for (const std::string& line : lines_of(folder / "variants.def")) {
+    char op[64], name[64];
+    if (std::sscanf(line.c_str(), "OCTET_CUDA_VARIANT(%63[a-z0-9_], %63[a-z0-9_])", op, name) != 2) continue;
+    const fs::path file = folder / (std::string(op) + "_" + name + ".cu");
+    CHECK_MESSAGE(fs::exists(file), file.string());
+    CHECK_MESSAGE(wanted.insert(file).second, "twice in variants.def: " << file.string());
+  }
+  CHECK(wanted.size() >= 18);
+  for (const fs::path& file : files_below(folder, {".cu"})) {
+    CHECK_MESSAGE(wanted.contains(file), "no row for " << file.string());
+  }
+  const std::size_t built = kernels::cuda::all_kernels().size();
+  CHECK((built == 0 || built == wanted.size()));
+  for (const kernels::cuda::Kernel* kernel : kernels::cuda::all_kernels()) {
+    const std::string name = kernels::cuda::name_of(*kernel);
+    CHECK_MESSAGE((kernel->refuse != nullptr && kernel->launch != nullptr), name);
+    CHECK_MESSAGE((kernel->pack == nullptr) == (kernel->packed_bytes == nullptr), name);
+    CHECK_MESSAGE((kernel->configurations >= 1), name);
+  }
+  // nvcc compiles neither fmt nor Eigen, and <ranges> and <format> cost it seconds a file.
+  const std::set<std::string> plain = {"cstddef",
+                                       "cstdint",
+                                       "cstring",
+                                       "limits",
+                                       "type_traits",
+                                       "cuda.h",
+                                       "cuda_runtime.h",
+                                       "cudaTypedefs.h",
+                                       "cuda_fp16.h",
+                                       "runtime/view.h",
+                                       "runtime/window.h",
+                                       "runtime/dtype.h",
+                                       "runtime/gpu.h",
+                                       "runtime/arithmetic.h",
+                                       "runtime/quant_params.h",
+                                       "kernels/params.h"};
+  for (const fs::path& file : files_below(folder, {".cu", ".cuh"})) {
+    for (const std::string& line : lines_of(file)) {
+      const std::string name = included(line);
+      const bool ours = name.starts_with("kernels/cuda/") && name != "kernels/cuda/registry.h";
+      CHECK_MESSAGE((name.empty() || ours || plain.contains(name)), file.string() << ": " << line);
+    }
   }
 }
 

@@ -1,0 +1,16 @@
+// depthwise_f32_direct: any float depthwise convolution; see convolve.cuh.
+#include "kernels/cuda/convolve.cuh"
+
+namespace octet::kernels::cuda {
+
+extern const Kernel depthwise_f32_direct;
+const Kernel depthwise_f32_direct = {
+    .op = "depthwise_f32",
+    .name = "direct",
+    .refuse = refuse_fused,
+    .launch = launch_convolve<Reals, false>,
+    .packed_bytes = convolve_bytes<Reals, false>,
+    .pack = pack_convolve<Reals, false>,
+};
+
+}  // namespace octet::kernels::cuda

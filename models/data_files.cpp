@@ -1,10 +1,20 @@
 #include "models/data_files.h"
 
 #include <cstdlib>
+#include <sstream>
+
+#include "runtime/error.h"
+#include "runtime/io/file.h"
 
 namespace octet::models {
 
 namespace fs = std::filesystem;
+
+namespace {
+
+constexpr std::uint64_t kMaxNames = 16 << 20;
+
+}  // namespace
 
 std::optional<fs::path> shipped_file(const std::string& name) {
   fs::path folder;
@@ -19,6 +29,23 @@ std::optional<fs::path> shipped_file(const std::string& name) {
   const fs::path file = folder / name;
   if (!fs::is_regular_file(file, error)) return std::nullopt;
   return file;
+}
+
+std::optional<fs::path> shipped_weights(const std::string& model) {
+  const std::string stem = model + "/" + model;
+  const auto own = shipped_file(stem + ".safetensors");
+  return own ? own : shipped_file(stem + ".pth");
+}
+
+std::vector<std::string> read_names(const fs::path& path) {
+  std::vector<std::string> names;
+  std::istringstream lines(read_text_file(path, kMaxNames));
+  for (std::string line; std::getline(lines, line);) {
+    if (line.ends_with('\r')) line.pop_back();
+    names.push_back(line);
+  }
+  require(!names.empty(), "{}: empty; names of classes, one a line, were expected", path.string());
+  return names;
 }
 
 }  // namespace octet::models

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace octet::models {
 
@@ -11,5 +12,11 @@ namespace octet::models {
 // is the same place in the build tree and in an installation. Never the current directory. Nothing when there is no
 // such file.
 std::optional<std::filesystem::path> shipped_file(const std::string& name);
+
+// The weights of a network of this name: NAME/NAME.safetensors, else NAME/NAME.pth (fetched, not shipped).
+std::optional<std::filesystem::path> shipped_weights(const std::string& model);
+
+// Names of classes, one a line. Throws Error for an empty file.
+std::vector<std::string> read_names(const std::filesystem::path& path);
 
 }  // namespace octet::models

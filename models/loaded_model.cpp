@@ -17,7 +17,7 @@ namespace fs = std::filesystem;
 bool is_octet_path(const std::string& model) { return model.ends_with(".octet"); }
 
 void load_weights(LoadedModel& model, const LoadOptions& options) {
-  const auto path = options.weights ? options.weights : shipped_file(model.name + "/" + model.name + ".safetensors");
+  const auto path = options.weights ? options.weights : shipped_weights(model.name);
   if (!path) {
     model.graph->seed_weights(options.seed);
     model.seeded = true;
@@ -37,15 +37,13 @@ calib::Ranges seeded_ranges(const LoadedModel& model, std::uint64_t seed) {
   ThreadPool pool(1);
   calib::CalibrationOptions options;
   options.batch = 1;
+  options.photo = model.preprocess.photo();
   calib::Calibrator calibrator(*model.graph, options, pool);
-  const auto dims = model.graph->edges()[static_cast<std::size_t>(model.graph->input_edge())].shape.dims();
-  std::vector<std::int64_t> shape{1};
-  shape.insert(shape.end(), dims.begin(), dims.end());
-  Tensor batch(DType::f32, Shape(shape));
+  Tensor batch(DType::u8, Shape{1, model.preprocess.crop, model.preprocess.crop, 3});
   std::uint64_t state = seed;
-  for (float& value : batch.span<float>()) {
+  for (std::uint8_t& value : batch.span<std::uint8_t>()) {
     state = state * 6364136223846793005u + 1442695040888963407u;
-    value = static_cast<float>(state >> 56);
+    value = static_cast<std::uint8_t>(state >> 56);
   }
   calibrator.observe(batch);
   calib::Ranges ranges = calibrator.ranges();
@@ -63,6 +61,27 @@ void find_ranges(LoadedModel& model, const LoadOptions& options) {
   if (model.ranges) model.ranges->check(*model.graph);
 }
 
+std::int64_t outputs_of(const QGraph& network) {
+  return network.edges[static_cast<std::size_t>(network.output)].shape.elements();
+}
+
+// The classes' names: of the file that was given; else the network's own; else those that were fetched beside it.
+void find_names(LoadedModel& model, const LoadOptions& options, std::int64_t outputs) {
+  auto path = options.names;
+  if (!path && model.labels.empty() && model.info != nullptr && model.info->names_file != nullptr)
+    path = shipped_file(model.info->names_file);
+  if (!path) return;
+  model.labels = read_names(*path);
+  const auto names = static_cast<std::int64_t>(model.labels.size());
+  const std::int64_t classes = outputs - model.preprocess.label_offset;
+  // TensorFlow's lists begin with a class "background" that most networks do not have.
+  if (names == classes + 1 && model.labels.front() == "background") {
+    model.labels.erase(model.labels.begin());
+  } else {
+    require(names == classes, "{}: {} names for the {} classes of {}", path->string(), names, classes, model.name);
+  }
+}
+
 std::int64_t float_bytes(const Graph& graph) {
   StateDict tensors;
   for (const Node& node : graph.nodes()) {
@@ -74,6 +93,7 @@ std::int64_t float_bytes(const Graph& graph) {
 LoadedModel load_octet(const std::string& path, const LoadOptions& options) {
   require(!options.weights && !options.ranges, "{} holds its weights and ranges: --weights and --ranges do not apply",
           path);
+  require(!options.build.activation, "{} is built already: --activation does not apply", path);
   require(options.quantise.ignore.empty() && options.quantise.only.empty(),
           "{} is quantised already: --ignore and --only do not apply", path);
   LoadedModel model;
@@ -96,6 +116,7 @@ LoadedModel load_octet(const std::string& path, const LoadOptions& options) {
       fail("{}: its labels are not a list of names: {}", path, e.what());
     }
   }
+  find_names(model, options, outputs_of(model.network));
   if (const auto seeded = metadata.find("seeded"); seeded != metadata.end()) model.seeded = seeded->second == "true";
   if (model.seeded) model.notes.push_back(fmt::format("{} was made from seeded weights, good for speed only", path));
   model.file = path;
@@ -117,7 +138,9 @@ LoadedModel load_float_model(const std::string& name, const LoadOptions& options
   model.name = name;
   model.preprocess = model.info->preprocess;
   model.labels = model.info->labels;
-  model.graph = model.info->build();
+  model.graph = build(*model.info, options.build);
+  const Graph& graph = *model.graph;
+  find_names(model, options, graph.edges()[static_cast<std::size_t>(graph.output_edge())].shape.elements());
   load_weights(model, options);
   return model;
 }

@@ -15,9 +15,11 @@ namespace octet::models {
 struct LoadOptions {
   std::optional<std::filesystem::path> weights;
   std::optional<std::filesystem::path> ranges;
-  std::optional<Precision> precision;  // default: int8 when there are ranges, else fp32
-  std::uint64_t seed = 1;              // for seeded weights
+  std::optional<std::filesystem::path> names;  // of the classes, one a line; replaces the network's own
+  std::optional<Precision> precision;          // default: int8 when there are ranges, else fp32
+  std::uint64_t seed = 1;                      // for seeded weights
   calib::QuantiseOptions quantise;
+  BuildOptions build;
 };
 
 struct LoadedModel {

@@ -3,6 +3,9 @@
 #include <algorithm>
 
 #include "models/catdog/catdog.h"
+#include "models/efficientnet_lite0/efficientnet_lite0.h"
+#include "models/mobilenet_v2/mobilenet_v2.h"
+#include "models/resnet50/resnet50.h"
 #include "runtime/error.h"
 
 namespace octet::models {
@@ -11,14 +14,40 @@ namespace {
 // The notebook's rule: the label comes from the file's own name alone.
 int catdog_label(const std::string& file_name) { return file_name.find("cat") != std::string::npos ? 0 : 1; }
 
+// Photos for the ImageNet networks: shorter side to 256, centre 224 x 224. torchvision's networks want p / 255 less the
+// mean of ImageNet, over its standard deviation.
+constexpr Preprocess kTorchvision{.resize = 256,
+                                  .mean = {0.485f * 255, 0.456f * 255, 0.406f * 255},
+                                  .std = {0.229f * 255, 0.224f * 255, 0.225f * 255}};
+constexpr Preprocess kTensorflow{.resize = 256, .mean = {127, 127, 127}, .std = {128, 128, 128}};
+
+constexpr const char* kImageNetNames = "imagenet_names.txt";
+
 const std::vector<ModelInfo>& table() {
   static const std::vector<ModelInfo> models = {
       {.name = "catdog",
        .summary = "cat or dog, 224x224 photos: 4 conv-BN-ReLU-pool stages, 2 linear layers, 517,130 parameters",
-       .build = catdog,
+       .build = [](const BuildOptions&) { return catdog(); },
        .preprocess = {},
        .labels = {"cat", "dog"},
        .label_of_name = catdog_label},
+      {.name = "mobilenet_v2",
+       .summary = "1000 ImageNet classes, torchvision's MobileNetV2: 17 inverted residuals, 3,504,872 parameters",
+       .build =
+           [](const BuildOptions& o) { return mobilenet_v2({.activation = o.activation.value_or(Activation::relu6)}); },
+       .preprocess = kTorchvision,
+       .names_file = kImageNetNames,
+       .any_activation = true},
+      {.name = "resnet50",
+       .summary = "1000 ImageNet classes, torchvision's ResNet50 v1.5: 16 bottlenecks, 25,557,032 parameters",
+       .build = [](const BuildOptions&) { return resnet50(); },
+       .preprocess = kTorchvision,
+       .names_file = kImageNetNames},
+      {.name = "efficientnet_lite0",
+       .summary = "1000 ImageNet classes, EfficientNet-Lite0: 16 inverted residuals, 4,652,008 parameters",
+       .build = [](const BuildOptions&) { return efficientnet_lite0(); },
+       .preprocess = kTensorflow,
+       .names_file = kImageNetNames},
   };
   return models;
 }
@@ -38,6 +67,12 @@ const ModelInfo& find_model(std::string_view name) {
     names += fmt::format("{}{}", names.empty() ? "" : ", ", m.name);
   }
   fail("unknown model '{}': the models are {}; a path to an .octet file works too", name, names);
+}
+
+Graph build(const ModelInfo& info, const BuildOptions& options) {
+  require(!options.activation || info.any_activation, "{} has no choice of activation: --activation is for {}",
+          info.name, "mobilenet_v2");
+  return info.build(options);
 }
 
 }  // namespace octet::models

@@ -1,6 +1,7 @@
 // The networks that Octet knows by name.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -8,22 +9,31 @@
 
 #include "models/preprocess.h"
 #include "runtime/graph.h"
+#include "runtime/qgraph.h"
 
 namespace octet::models {
 
+struct BuildOptions {
+  std::optional<Activation> activation;  // --activation; only for networks that leave the choice
+};
+
 struct ModelInfo {
   const char* name;
-  const char* summary;  // one line
-  Graph (*build)();     // without weights
+  const char* summary;                    // one line
+  Graph (*build)(const BuildOptions& o);  // without weights
   Preprocess preprocess;
   std::vector<std::string> labels;  // by class; empty when the network does not name its classes
   // Without a label folder or file, the label is this rule's verdict on the photo's own file name; -1: it says nothing.
   int (*label_of_name)(const std::string& file_name) = nullptr;
+  const char* names_file = nullptr;  // where the names are, among the shipped files, when a script has fetched them
+  bool any_activation = false;       // build() heeds BuildOptions::activation
 };
 
 std::span<const ModelInfo> all_models();
 // Throws Error that lists the names that exist.
 const ModelInfo& find_model(std::string_view name);
 bool is_model_name(std::string_view name);
+// The network of `info`; throws Error for an option that it does not have.
+Graph build(const ModelInfo& info, const BuildOptions& options);
 
 }  // namespace octet::models

@@ -86,6 +86,8 @@ void add_common(CLI::App& app, Common& c) {
   app.add_option("--ranges", c.ranges, "ranges.json from octet calibrate");
   app.add_option("--precision", c.precision, "default: int8 when there are ranges, else fp32")
       ->check(CLI::IsMember({"fp32", "fp16", "int8"}));
+  app.add_option("--activation", c.activation, "mobilenet_v2's activation; default: relu6")
+      ->check(CLI::IsMember({"relu", "relu6"}));
   app.add_option("--device", c.device, "where to run")
       ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
       ->capture_default_str();
@@ -111,6 +113,7 @@ void add_image_flags(CLI::App& app, Common& c) {
   app.add_option("--filter", c.filter, "how a photo is resized")->check(CLI::IsMember({"bicubic", "bilinear"}));
   app.add_option("--mean", c.mean, "a,b,c subtracted from the bytes of R,G,B");
   app.add_option("--std", c.std, "a,b,c that R,G,B are divided by");
+  app.add_option("--names", c.names, "names of the classes, one a line");
   app.add_option("--label-offset", c.label_offset, "the output index of class 0")->check(at_least(0));
 }
 
@@ -119,8 +122,11 @@ models::LoadOptions load_options(const Common& c) {
   models::LoadOptions options;
   if (c.weights) options.weights = *c.weights;
   if (c.ranges) options.ranges = *c.ranges;
+  if (c.names) options.names = *c.names;
   if (c.precision == "fp32") options.precision = Precision::fp32;
   if (c.precision == "int8") options.precision = Precision::int8;
+  if (c.activation == "relu") options.build.activation = Activation::relu;
+  if (c.activation == "relu6") options.build.activation = Activation::relu6;
   options.seed = c.seed;
   return options;
 }

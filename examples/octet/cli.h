@@ -19,8 +19,8 @@ using json = nlohmann::ordered_json;  // keys stay in the order in which a comma
 // The design's "common" and "image" flags.
 struct Common {
   std::string model;
-  std::optional<std::string> weights, ranges;
-  std::string precision, device = "auto";
+  std::optional<std::string> weights, ranges, names;
+  std::string precision, device = "auto", activation;
   int threads = 0;  // 0: all
   int batch_size = 8;
   std::int64_t skip = 0, limit = -1;

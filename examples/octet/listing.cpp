@@ -16,7 +16,7 @@ int list_models(bool as_json) {
   json all = json::array();
   examples::Table table({"model", "weights", "ranges", "what it is"});
   for (const models::ModelInfo& m : models::all_models()) {
-    const bool weights = models::shipped_file(fmt::format("{0}/{0}.safetensors", m.name)).has_value();
+    const bool weights = models::shipped_weights(m.name).has_value();
     const bool ranges = models::shipped_file(fmt::format("{}/ranges.json", m.name)).has_value();
     all.push_back({{"name", m.name},
                    {"summary", m.summary},

@@ -75,6 +75,7 @@ std::vector<Case> pools(const Kernel& reference, Random& random) {
   cases.push_back(pool_case(reference, random, {.n = 1, .h = 12, .w = 220, .c = 16}, Window::square(2, 2), false));
   cases.push_back(pool_case(reference, random, {.n = 2, .h = 23, .w = 23, .c = 8}, Window::square(2, 2), false));
   cases.push_back(pool_case(reference, random, {.n = 2, .h = 7, .w = 7, .c = 200}, Window::square(7), false));
+  cases.push_back(pool_case(reference, random, {.n = 1, .h = 7, .w = 112, .c = 64}, Window::square(3, 2, 1), false));
   return cases;
 }
 
@@ -102,6 +103,7 @@ std::vector<Case> adds(const Kernel& reference, Random& random) {
     auto p = std::make_shared<kernels::AddParams>();
     Case test;
     test.output = random_plane(random, integer ? (random.chance(0.5) ? DType::u8 : DType::s8) : DType::f32);
+    if (i % 10 == 0) test.output.h = 2, test.output.w = 7, test.output.c = 64 * random.between(1, 4);  // ResNet50's
     const bool affine = test.output.type == DType::u8;
     p->lo = affine ? 0 : -127, p->hi = affine ? 255 : 127;
     p->zero_out = affine ? random.between(0, 255) : 0;
@@ -206,6 +208,7 @@ std::vector<Case> lookups(const Kernel& reference, Random& random) {
     Case test;
     test.inputs = {random_plane(random, DType::u8)};
     test.inputs[0].c = random.between(1, 4), test.inputs[0].w = random.between(1, 40);
+    if (i % 6 == 0) test.inputs[0].c = 3, test.inputs[0].w = random.between(64, 224);  // a photo's rows
     fill_integers(test.inputs[0], random, 0, 255);
     test.output = like(test.inputs[0], bytes ? (random.chance(0.5) ? DType::u8 : DType::s8) : DType::f32, random);
     for (int k = 0; k < 256 * test.output.c; ++k) {

@@ -5,7 +5,7 @@
 
 #include <cstring>
 
-#include "kernels/kernel.h"
+#include "kernels/cpu/window.h"
 #include "runtime/arithmetic.h"
 
 namespace octet::kernels::portable {
@@ -64,17 +64,8 @@ static inline void widen(const T* __restrict from, std::int16_t* __restrict to, 
   return v.data + (n * v.stride_n + y * v.stride_h + x * v.stride_w + c) * (v.type == DType::f32 ? 4 : 1);
 }
 
-[[maybe_unused]] static std::int64_t rows(const StepArgs& args) { return std::int64_t{args.output.n} * args.output.h; }
-
-// The taps of the window along one axis that lie inside the input: [first, last).
-struct Taps {
-  std::int64_t first, last;
-};
-[[maybe_unused]] static Taps inside(std::int64_t start, std::int64_t kernel, std::int64_t dilation, std::int64_t size) {
-  std::int64_t first = 0, last = kernel;
-  while (first < last && start + first * dilation < 0) ++first;
-  while (last > first && start + (last - 1) * dilation >= size) --last;
-  return {first, last};
-}
+using window::inside;
+using window::rows;
+using window::Taps;
 
 }  // namespace octet::kernels::portable

@@ -17,15 +17,30 @@ struct Term {
   float multiplier = 0;
 };
 
-template <class L, class T>
+// Where the sums start: the first term is q * M - zero * M, all of it exact. Later ones are (q - zero) * M.
+enum class Place { first, later, later_without_zero };
+
+template <class L, class T, Place kPlace>
 __attribute__((always_inline)) static inline void accumulate(const Term& term, std::int64_t at,
                                                              typename L::Float (&sums)[4]) {
   const T* from = reinterpret_cast<const T*>(term.from) + at;
   const auto m = L::set(term.multiplier);
+  const auto start = L::set(-static_cast<float>(term.zero) * term.multiplier);
   const auto zero = L::set(term.zero);
   for (int i = 0; i < 4; ++i) {
-    const auto q = L::to_float(L::sub(L::widen(from + i * L::kFloats), zero));
-    sums[i] = L::fma(q, m, sums[i]);
+    auto q = L::widen(from + i * L::kFloats);
+    if (kPlace == Place::later) q = L::sub(q, zero);
+    sums[i] = L::fma(L::to_float(q), m, kPlace == Place::first ? start : sums[i]);
+  }
+}
+
+template <class L, Place kPlace>
+__attribute__((always_inline)) static inline void accumulate_either(const Term& term, std::int64_t at,
+                                                                    typename L::Float (&sums)[4]) {
+  if (term.is_unsigned) {
+    accumulate<L, std::uint8_t, kPlace>(term, at, sums);
+  } else {
+    accumulate<L, std::int8_t, kPlace>(term, at, sums);
   }
 }
 
@@ -35,11 +50,12 @@ static void add_run(const Term* terms, std::int32_t count, const ToBytes<L, T>& 
   for (std::int64_t at = 0; at < length; at += L::kBytes) {
     const auto nothing = L::set(0.0f);
     typename L::Float sums[4] = {nothing, nothing, nothing, nothing};
-    for (std::int32_t i = 0; i < count; ++i) {
-      if (terms[i].is_unsigned) {
-        accumulate<L, std::uint8_t>(terms[i], at, sums);
+    accumulate_either<L, Place::first>(terms[0], at, sums);
+    for (std::int32_t i = 1; i < count; ++i) {
+      if (terms[i].zero == 0) {
+        accumulate_either<L, Place::later_without_zero>(terms[i], at, sums);
       } else {
-        accumulate<L, std::int8_t>(terms[i], at, sums);
+        accumulate_either<L, Place::later>(terms[i], at, sums);
       }
     }
     L::store_bytes(out + at, to_bytes(sums));

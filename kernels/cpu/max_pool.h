@@ -30,52 +30,70 @@ struct Elements<L, float> {
   }
 };
 
-// The part of a window that lies inside of the input: elements from `corner` on.
-struct Region {
-  std::int64_t rows, columns, row_step, column_step;
+// A run of output pixels whose windows reach the same number of rows and columns inside of the input.
+template <class T>
+struct Run {
+  const T* from = nullptr;  // the first window's first element
+  T* to = nullptr;
+  std::int64_t pixels = 0, from_step = 0, to_step = 0;
+  std::int64_t rows = 0, columns = 0, row_step = 0, column_step = 0;
+  std::int64_t channels = 0;
 };
 
-// kRows and kColumns, where not 0, are the region's: its loops then unroll.
+// kRows and kColumns, where not 0, are the run's: its loops then unroll.
 template <class E, int kRows, int kColumns, class T>
-static void pixel(const Region& r, const T* corner, T* target, std::int64_t channels) {
-  const std::int64_t rows = kRows != 0 ? kRows : r.rows, columns = kColumns != 0 ? kColumns : r.columns;
-  for (std::int64_t c = 0; c < channels; c += E::kCount) {
-    auto best = E::load(corner + c);
+static void pool_run(const Run<T>& run) {
+  const std::int64_t rows = kRows != 0 ? kRows : run.rows, columns = kColumns != 0 ? kColumns : run.columns;
+  const T* pixel = run.from;
+  T* to = run.to;
+  for (std::int64_t i = 0; i < run.pixels; ++i, pixel += run.from_step, to += run.to_step) {
+    for (std::int64_t c = 0; c < run.channels; c += E::kCount) {
+      auto best = E::load(pixel + c);
 #pragma GCC unroll 3
-    for (std::int64_t y = 0; y < rows; ++y) {
-      const T* from = corner + c + y * r.row_step;
+      for (std::int64_t y = 0; y < rows; ++y) {
+        const T* from = pixel + c + y * run.row_step;
 #pragma GCC unroll 3
-      for (std::int64_t x = 0; x < columns; ++x) best = E::raise(best, E::load(from + x * r.column_step));
+        for (std::int64_t x = 0; x < columns; ++x) best = E::raise(best, E::load(from + x * run.column_step));
+      }
+      E::store(to + c, best, run.channels - c);
     }
-    E::store(target + c, best, channels - c);
   }
+}
+
+template <class E, class T>
+static void choose_run(const Run<T>& run) {
+  if (run.rows == 3 && run.columns == 3) return pool_run<E, 3, 3>(run);
+  if (run.rows == 2 && run.columns == 2) return pool_run<E, 2, 2>(run);
+  pool_run<E, 0, 0>(run);
 }
 
 template <class L, class T>
 static void run_as(const StepArgs& args, std::int64_t first, std::int64_t last, void*) {
-  using E = Elements<L, T>;
   const View& in = args.inputs[0];
   const View& out = args.output;
   const Window& w = static_cast<const PoolParams*>(args.params)->window;
-  Region r{0, 0, w.dilation_h * in.stride_h, w.dilation_w * in.stride_w};
+  // Output pixels from `left` up to `right` have whole windows, the others are runs of one.
+  const std::int64_t left = (w.pad_left + w.stride_w - 1) / w.stride_w;
+  const std::int64_t whole = in.w + w.pad_left >= w.span_w() ? (in.w + w.pad_left - w.span_w()) / w.stride_w + 1 : 0;
+  const std::int64_t right = whole < out.w ? whole : out.w;
+  Run<T> run{.from_step = w.stride_w * in.stride_w,
+             .to_step = out.stride_w,
+             .row_step = w.dilation_h * in.stride_h,
+             .column_step = w.dilation_w * in.stride_w,
+             .channels = out.c};
   for (std::int64_t row = first; row < last; ++row) {
     const std::int64_t n = row / out.h, oy = row % out.h;
     const std::int64_t y = oy * w.stride_h - w.pad_top;
     const window::Taps ys = window::inside(y, w.kernel_h, w.dilation_h, in.h);
-    r.rows = ys.last - ys.first;
-    for (std::int64_t ox = 0; ox < out.w; ++ox) {
+    run.rows = ys.last - ys.first;
+    for (std::int64_t ox = 0; ox < out.w; ox += run.pixels) {
       const std::int64_t x = ox * w.stride_w - w.pad_left;
       const window::Taps xs = window::inside(x, w.kernel_w, w.dilation_w, in.w);
-      r.columns = xs.last - xs.first;
-      const T* corner = in.at<T>(n, y + ys.first * w.dilation_h, x + xs.first * w.dilation_w);
-      T* target = out.at<T>(n, oy, ox);
-      if (r.rows == 3 && r.columns == 3) {
-        pixel<E, 3, 3>(r, corner, target, out.c);
-      } else if (r.rows == 2 && r.columns == 2) {
-        pixel<E, 2, 2>(r, corner, target, out.c);
-      } else {
-        pixel<E, 0, 0>(r, corner, target, out.c);
-      }
+      run.columns = xs.last - xs.first;
+      run.pixels = ox >= left && ox < right ? right - ox : 1;
+      run.from = in.at<T>(n, y + ys.first * w.dilation_h, x + xs.first * w.dilation_w);
+      run.to = out.at<T>(n, oy, ox);
+      choose_run<Elements<L, T>>(run);
     }
   }
 }

@@ -18,8 +18,8 @@
 #pragma once
 
 #include <cstring>
-#include <utility>
 
+#include "kernels/cpu/numbers.h"
 #include "kernels/kernel.h"
 
 namespace octet::kernels::conv_f32 {
@@ -167,11 +167,11 @@ __attribute__((noinline)) static void micro(const Geometry& g, const std::byte* 
 using Micro = void (*)(const Geometry&, const std::byte*, const float*, const Activation&, const Target&);
 
 // The micro-kernels of 1, 2, ... pixels; with pooling of 1, 2, ... pairs of them.
-template <class L, int R, int B, bool Pool, class Numbers>
+template <class L, int R, int B, bool Pool, class All>
 struct Table;
-template <class L, int R, int B, bool Pool, std::size_t... I>
-struct Table<L, R, B, Pool, std::index_sequence<I...>> {
-  static constexpr Micro kMicro[] = {micro<L, R, (Pool ? 2 : 1) * (static_cast<int>(I) + 1), B, Pool>...};
+template <class L, int R, int B, bool Pool, int... N>
+struct Table<L, R, B, Pool, Numbers<N...>> {
+  static constexpr Micro kMicro[] = {micro<L, R, (Pool ? 2 : 1) * N, B, Pool>...};
 };
 
 // `width` output pixels (pooled ones, with Pool) of R rows, in pieces of equal width.
@@ -179,14 +179,13 @@ template <class L, int R, int B, bool Pool>
 static void rows_of(const Geometry& g, const std::byte* input, const float* weights, const Activation& activation,
                     Target target, std::int64_t width) {
   constexpr int kMost = most_pixels<L>(R, B) / (Pool ? 2 : 1);
-  using Numbers = std::make_index_sequence<static_cast<std::size_t>(kMost)>;
+  using Micros = Table<L, R, B, Pool, typename UpTo<kMost>::type>;
   const std::int64_t pieces = (width + kMost - 1) / kMost;
   std::byte* const out = target.data;
   for (std::int64_t i = 0; i < pieces; ++i) {
     const std::int64_t from = width * i / pieces, to = width * (i + 1) / pieces;
     target.data = out + from * target.pixel_step;
-    Table<L, R, B, Pool, Numbers>::kMicro[to - from - 1](g, input + from * (Pool ? 2 : 1) * g.pixel_step, weights,
-                                                         activation, target);
+    Micros::kMicro[to - from - 1](g, input + from * (Pool ? 2 : 1) * g.pixel_step, weights, activation, target);
   }
 }
 
@@ -202,7 +201,8 @@ static inline Shape shape_of(const StepArgs& args) {
   const auto joined = [](const View& v) { return v.stride_h == v.w * v.stride_w; };
   s.flat = p.window == Window{} && !p.fused_max_pool && joined(s.in) && joined(s.out);
   if (!s.flat) return s;
-  for (View* v : {&s.in, &s.out}) v->w *= v->h, v->h = 1, v->stride_h = v->w * v->stride_w;
+  const auto join = [](View& v) { v.w *= v.h, v.h = 1, v.stride_h = v.w * v.stride_w; };
+  join(s.in), join(s.out);
   return s;
 }
 
@@ -285,18 +285,20 @@ static void run_tile(const Split<L>& split, const ConvParams& p, const Geometry&
   const auto* weights = static_cast<const float*>(p.weights) + channel * g.depth;
   constexpr std::int64_t size = sizeof(float);
   const auto work = [&](auto rows, auto pool, std::int64_t y, std::int64_t x, std::int64_t width) {
-    const std::int64_t input_rows = (pool() ? 2 : 1) * p.window.stride_h;
+    constexpr int kRows = decltype(rows)::value;
+    constexpr bool kPool = decltype(pool)::value != 0;
+    const std::int64_t input_rows = (kPool ? 2 : 1) * p.window.stride_h;
     const auto* input = in.data + (n * in.stride_n + (y * input_rows - p.window.pad_top) * in.stride_h +
                                    (x * p.window.stride_w - p.window.pad_left) * in.stride_w) *
                                       size;
     Target target{reinterpret_cast<std::byte*>(out.at<float>(n, y, x, channel)), out.stride_w * size,
                   out.stride_h * size, out.c - channel};
-    rows_of<L, rows(), B, pool()>(g, input, weights, activation, target, width);
+    rows_of<L, kRows, B, kPool>(g, input, weights, activation, target, width);
   };
-  constexpr std::integral_constant<int, 1> one;
-  constexpr std::integral_constant<int, 2> two;
-  constexpr std::false_type plain;
-  if (p.fused_max_pool) return work(two, std::true_type(), s, 0, out.w);
+  constexpr Number<1> one;
+  constexpr Number<2> two;
+  constexpr Number<false> plain;
+  if (p.fused_max_pool) return work(two, Number<true>(), s, 0, out.w);
   if (split.shape.flat) {
     const std::int64_t from = out.w * s / split.strips_an_image, to = out.w * (s + 1) / split.strips_an_image;
     return work(one, plain, 0, from, to - from);

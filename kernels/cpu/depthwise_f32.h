@@ -6,8 +6,8 @@
 #pragma once
 
 #include <cstring>
-#include <utility>
 
+#include "kernels/cpu/numbers.h"
 #include "kernels/cpu/window.h"
 
 namespace octet::kernels::depthwise_f32 {
@@ -77,12 +77,12 @@ static void micro(const Row& row, const float* input, const float* weights, std:
   }
 }
 
-template <class L, class Numbers>
+template <class L, class All>
 struct Table;
-template <class L, std::size_t... I>
-struct Table<L, std::index_sequence<I...>> {
+template <class L, int... N>
+struct Table<L, Numbers<N...>> {
   using Micro = void (*)(const Row&, const float*, const float*, std::int64_t, float*);
-  static constexpr Micro kMicro[] = {micro<L, static_cast<int>(I) + 1>...};  // of 1, 2, ... pixels
+  static constexpr Micro kMicro[] = {micro<L, N>...};  // of 1, 2, ... pixels
 };
 
 template <class L>
@@ -101,8 +101,8 @@ static void run(const StepArgs& args, std::int64_t first, std::int64_t last, voi
         const std::int64_t from = out.w * i / pieces, to = out.w * (i + 1) / pieces;
         const float* input = in.at<float>(n, oy * p.window.stride_h - p.window.pad_top,
                                           from * p.window.stride_w - p.window.pad_left, channel);
-        Table<L, std::make_index_sequence<kPixels>>::kMicro[to - from - 1](of, input, weights, channel,
-                                                                           out.at<float>(n, oy, from, channel));
+        Table<L, typename UpTo<kPixels>::type>::kMicro[to - from - 1](of, input, weights, channel,
+                                                                      out.at<float>(n, oy, from, channel));
       }
     }
   }

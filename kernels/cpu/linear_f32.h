@@ -5,8 +5,8 @@
 #pragma once
 
 #include <cstring>
-#include <utility>
 
+#include "kernels/cpu/numbers.h"
 #include "kernels/kernel.h"
 #include "runtime/arithmetic.h"
 
@@ -92,12 +92,12 @@ static void micro(const float* x, const float* weights, std::int64_t depth, floa
   }
 }
 
-template <class L, class Numbers>
+template <class L, class All>
 struct Table;
-template <class L, std::size_t... I>
-struct Table<L, std::index_sequence<I...>> {
+template <class L, int... N>
+struct Table<L, Numbers<N...>> {
   using Micro = void (*)(const float*, const float*, std::int64_t, float (*)[kRows]);
-  static constexpr Micro kMicro[] = {micro<L, static_cast<int>(I) + 1>...};  // of 1, 2, ... images
+  static constexpr Micro kMicro[] = {micro<L, N>...};  // of 1, 2, ... images
 };
 
 template <class L>
@@ -118,7 +118,7 @@ static void run(const StepArgs& args, std::int64_t first, std::int64_t last, voi
     for (std::int64_t o = from; o < to; o += kRows) {
       float sums[kImages<L>][kRows];
       const auto* weights = static_cast<const float*>(p.weights) + o * length;
-      Table<L, std::make_index_sequence<kImages<L>>>::kMicro[images - 1](rows, weights, length, sums);
+      Table<L, typename UpTo<kImages<L>>::type>::kMicro[images - 1](rows, weights, length, sums);
       for (std::int64_t i = 0; i < images; ++i) {
         float* target = out.at<float>(n + i, 0, 0);
         for (std::int64_t r = 0; r < kRows && o + r < to; ++r) {

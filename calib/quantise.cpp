@@ -95,7 +95,11 @@ QGraph quantise(const Graph& graph, const Ranges& ranges, const QuantiseOptions&
     if (!only.empty() && first_match(only, name) == nullptr) return "not named by --only";
     return std::nullopt;
   };
-  return Lowering(folded, &ranges, ignored).run();
+  Ranges chosen = ranges;
+  if (options.weights) chosen.weights = *options.weights;
+  require(!notebook || options.weights != Granularity::channel,
+          "the notebook's weights have one step for all channels");
+  return Lowering(folded, &chosen, ignored).run();
 }
 
 QGraph as_float(const Graph& graph, bool fold) {

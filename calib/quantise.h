@@ -13,12 +13,13 @@ namespace octet::calib {
 
 struct QuantiseOptions {
   // Expressions that match a full dotted layer name from its start, or equal it (facts of the field's tools: re.match).
-  std::vector<std::string> ignore;  // these layers stay in float
-  std::vector<std::string> only;    // when not empty, all other layers stay in float
+  std::vector<std::string> ignore;     // these layers stay in float
+  std::vector<std::string> only;       // when not empty, all other layers stay in float
+  std::optional<Granularity> weights;  // instead of the ranges' own; weights need no calibration
 };
 
-// The scheme, the weights' granularity and the preset are those of the ranges, whose ignore and only lists are joined
-// with the options'. An expression that matches no layer is
+// The scheme, the weights' granularity (unless the options name one) and the preset are those of the ranges, whose
+// ignore and only lists are joined with the options'. An expression that matches no layer is
 // an Error that lists close names; ranges of another model are an Error.
 QGraph quantise(const Graph& graph, const Ranges& ranges, const QuantiseOptions& options = {});
 

@@ -12,6 +12,11 @@
 
 namespace octet::kernels {
 
+// The block of the output whose sums a kernel has in registers at a time, for `octet plan`.
+struct Tile {
+  std::int32_t pixels = 0, channels = 0;
+};
+
 struct Kernel {
   const char* op;   // "conv2d_s8"
   const char* isa;  // "portable"
@@ -29,6 +34,7 @@ struct Kernel {
   bool reads_halo = false;
   // Can apply a 2x2 max-pool of stride 2 to its result before storing it (ConvParams::fused_max_pool).
   bool fuses_max_pool = false;
+  Tile (*tile)(const StepArgs& args) = nullptr;  // null where blocks of registers mean nothing
 };
 
 // Any step is accepted: the usual refuse().

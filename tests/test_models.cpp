@@ -14,6 +14,8 @@
 #include "models/tensor_hash.h"
 #include "runtime/error.h"
 #include "runtime/io/weights.h"
+#include "tests/photos.h"
+#include "tests/program.h"
 #include "tests/program_graphs.h"
 
 using namespace octet;
@@ -312,4 +314,47 @@ TEST_CASE("--activation is for the network that has the choice") {
                        Error);
   CHECK_THROWS_WITH_AS(models::load_model("x.octet", {.build = {Activation::relu}}), doctest::Contains("--activation"),
                        Error);
+}
+
+TEST_CASE("programs: names of classes, preprocessing, refusals") {
+  using namespace octet::testing;
+  const TempFolder temp;
+  const RunOptions nothing{.environment = {{"OCTET_DATA", temp.path()}}};
+  const std::string photo = temp / "photo.bmp";
+  write_bmp(photo, 300, 256, scene(2));
+  octet_refuses({"evaluate", "mobilenet_v2", "--data", temp.path()}, {"mobilenet_v2", "seeded", "--weights"}, nothing);
+  octet_refuses({"calibrate", "efficientnet_lite0", "--data", temp.path(), "--out", temp / "r.json"}, {"seeded"},
+                nothing);
+  octet_refuses({"plan", "efficientnet_lite0", "--activation", "relu"}, {"efficientnet_lite0", "mobilenet_v2"},
+                nothing);
+  CHECK(run_octet({"plan", "mobilenet_v2", "--activation", "gelu"}, nothing).status == 2);
+  CHECK(run_octet({"evaluate", "catdog", "--data", ".", "--weights-granularity", "row"}, nothing).status == 2);
+
+  write_text(temp / "few.txt", "one\ntwo\n");
+  octet_refuses({"run", "mobilenet_v2", photo, "--names", temp / "few.txt"}, {"few.txt", "2 names", "1000 classes"},
+                nothing);
+  octet_refuses({"run", "mobilenet_v2", photo, "--names", temp / "none.txt"}, {"none.txt"}, nothing);
+  std::string names = "background\n";  // which TensorFlow's lists have and the network has not
+  for (int i = 0; i < 1000; ++i) names += fmt::format("class number {}\n", i);
+  write_text(temp / "names.txt", names);
+  const Result run = run_octet(
+      {"run", "mobilenet_v2", photo, "--names", temp / "names.txt", "--top", "5", "--threads", "1", "--json"}, nothing);
+  REQUIRE(run.status == 0);
+  const json image = json::parse(run.out)["images"][0];
+  CHECK(image["top"].size() == 5);
+  CHECK(image["logits"].size() == 1000);
+  CHECK(image["label"].get<std::string>().starts_with("class number "));
+
+  const Result plan = run_octet({"plan", "mobilenet_v2", "--activation", "relu", "--json"}, nothing);
+  REQUIRE(plan.status == 0);
+  for (const json& layer : json::parse(plan.out)["layers"]) {
+    CHECK(layer["tile"].get<std::string>().find("part") != std::string::npos);
+  }
+  const Result inspect = run_octet({"inspect", "efficientnet_lite0", "--precision", "fp32", "--json"}, nothing);
+  REQUIRE(inspect.status == 0);
+  const json how = json::parse(inspect.out)["preprocess"];
+  CHECK(how["resize"] == 256);
+  CHECK(how["crop"] == 224);
+  CHECK(how["mean"] == json{127, 127, 127});
+  CHECK(how["std"] == json{128, 128, 128});
 }

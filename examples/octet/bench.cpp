@@ -6,6 +6,7 @@
 
 #include "examples/common/terminal.h"
 #include "examples/octet/cli.h"
+#include "examples/octet/roofs.h"
 #include "runtime/error.h"
 
 namespace octet::cli {
@@ -17,7 +18,7 @@ struct Options {
   Common common;
   int batch = 1;
   int runs = 0;  // 0: for about a second
-  bool per_layer = false;
+  bool per_layer = false, limits = false;
 };
 
 constexpr int kInputs = 8;   // different inputs in turn: no run may profit from the one before
@@ -82,32 +83,53 @@ std::vector<double> measure_layers(Context& context, const Program& program, con
   return medians;
 }
 
-json layers_json(const Program& program, const std::vector<double>& medians) {
+json layers_json(const Program& program, const std::vector<double>& medians, const kernels::Limits& limits,
+                 int threads) {
   json layers = json::array();
   for (std::size_t i = 0; i < program.steps.size(); ++i) {
     const Step& step = program.steps[i];
-    std::int64_t macs = 0;
-    for (const QNode& node : program.graph.nodes) macs += node.name == step.name ? node.macs * program.batch : 0;
-    const double gops = medians[i] > 0 ? 2e-6 * static_cast<double>(macs) / medians[i] : 0;
-    layers.push_back(
-        {{"name", step.name}, {"variant", step.variant}, {"ms", medians[i]}, {"macs", macs}, {"gops", gops}});
+    const Roof roof = roof_of(program, step, limits, threads);
+    const double ms = medians[i], gops = ms > 0 ? 1e-6 * static_cast<double>(roof.ops) / ms : 0;
+    json layer{{"name", step.name}, {"variant", step.variant}, {"ms", ms},           {"macs", roof.ops / 2},
+               {"gops", gops},      {"bytes", roof.bytes},     {"limit", roof.limit}};
+    const bool multiplies = roof.ops > 0 && roof.peak > 0;
+    layer["share_of_peak"] = multiplies ? json(gops * 1e9 / roof.peak) : json();
+    layer["roof_ms"] = roof.milliseconds;
+    layer["share_of_roof"] = ms > 0 ? roof.milliseconds / ms : 0;
+    layers.push_back(std::move(layer));
   }
   return layers;
 }
 
+std::string percent(const json& share) {
+  return share.is_null() ? "-" : fmt::format("{:.1f} %", 100 * share.get<double>());
+}
+
 void print_layers(const json& layers) {
-  double sum = 0;
-  for (const json& l : layers) sum += l["ms"].get<double>();
-  examples::Table table({"layer", "kernel", "ms", "share", "GOP/s"});
+  double sum = 0, roofs = 0;
+  for (const json& l : layers) sum += l["ms"].get<double>(), roofs += l["roof_ms"].get<double>();
+  examples::Table table({"layer", "kernel", "ms", "share", "GOP/s", "of peak", "limit", "of limit"});
   for (const json& l : layers) {
     table.add({l["name"], l["variant"], fmt::format("{:.4f}", l["ms"].get<double>()),
-               fmt::format("{:.1f} %", 100 * l["ms"].get<double>() / sum),
-               fmt::format("{:.1f}", l["gops"].get<double>())});
+               percent(l["ms"].get<double>() / sum), fmt::format("{:.1f}", l["gops"].get<double>()),
+               percent(l["share_of_peak"]), l["limit"], percent(l["share_of_roof"])});
   }
-  fmt::print("\n{}", table.str());
+  fmt::print("\n{}\nall layers: {:.3f} ms; at their limits they would take {:.3f} ms, {:.1f} % of that\n", table.str(),
+             sum, roofs, 100 * roofs / sum);
+}
+
+int limits_alone(const Options& o) {
+  const json limits = limits_json(kernels::measure_limits());
+  if (o.common.json) {
+    print_json({{"limits", limits}});
+  } else {
+    print_limits(limits);
+  }
+  return 0;
 }
 
 int run(const Options& o) {
+  if (o.common.model.empty()) return limits_alone(o);
   const models::LoadedModel model = load(o.common);
   kernels::PlanOptions options;
   options.batch = o.batch;
@@ -122,8 +144,14 @@ int run(const Options& o) {
   Tensor output(DType::f32, Shape(shape));
 
   const std::vector<double> times = measure(o, context, inputs, output);
-  json layers = json::array();
-  if (o.per_layer) layers = layers_json(*program, measure_layers(context, *program, inputs, output));
+  const std::int64_t memory = peak_bytes();  // before the limits are measured: those read a buffer larger than L3
+  json layers, limits;
+  if (o.per_layer || o.limits) {
+    const kernels::Limits measured = kernels::measure_limits();
+    limits = limits_json(measured);
+    if (o.per_layer)
+      layers = layers_json(*program, measure_layers(context, *program, inputs, output), measured, pool->threads());
+  }
   const double median = examples::percentile(times, 50), p90 = examples::percentile(times, 90),
                p99 = examples::percentile(times, 99);
   if (o.common.json) {
@@ -137,9 +165,10 @@ int run(const Options& o) {
                 {"latency_ms_p90", p90},
                 {"latency_ms_p99", p99},
                 {"runs", times.size()},
-                {"peak_bytes", peak_bytes()},
+                {"peak_bytes", memory},
                 {"seeded", model.seeded}};
     if (o.per_layer) result["layers"] = layers;
+    if (o.limits) result["limits"] = limits;
     print_json(result);
     return 0;
   }
@@ -147,9 +176,10 @@ int run(const Options& o) {
       {"model", "precision", "batch", "threads", "instruction set", "median ms", "p90", "p99", "peak memory"});
   table.add({model.name, name_of(model.precision), std::to_string(o.batch), std::to_string(pool->threads()),
              program->isa, fmt::format("{:.3f}", median), fmt::format("{:.3f}", p90), fmt::format("{:.3f}", p99),
-             examples::human_bytes(peak_bytes())});
+             examples::human_bytes(memory)});
   fmt::print("{}", table.str());
   if (o.per_layer) print_layers(layers);
+  if (o.limits) print_limits(limits);
   return 0;
 }
 
@@ -161,7 +191,12 @@ Command add_bench(CLI::App& app) {
   add_common(*command, o->common);
   command->add_option("--batch", o->batch, "photos a run")->check(CLI::Range(1, 4096))->capture_default_str();
   command->add_option("--runs", o->runs, "0: as many as fit into a second, at least 50")->check(CLI::Range(0, 100000));
-  command->add_flag("--per-layer", o->per_layer, "time every layer too");
+  command->add_flag("--per-layer", o->per_layer, "time every layer too, and say how far it is from its limit");
+  command->add_flag("--limits", o->limits, "measure what one core can do at best; needs no MODEL");
+  command->get_option("MODEL")->required(false);
+  command->callback([o] {
+    if (o->common.model.empty() && !o->limits) throw CLI::RequiredError("MODEL");
+  });
   return {command, [o] { return run(*o); }};
 }
 

@@ -10,12 +10,15 @@ namespace {
 
 struct Options {
   Common common;
-  std::string data;
+  std::string data, weights;
   std::optional<std::string> labels;
 };
 
 int run(const Options& o) {
-  const models::LoadedModel model = load(o.common);
+  calib::QuantiseOptions quantise;
+  if (!o.weights.empty())
+    quantise.weights = o.weights == "tensor" ? calib::Granularity::tensor : calib::Granularity::channel;
+  const models::LoadedModel model = load(o.common, quantise);
   require(!model.seeded, "{}: seeded weights have no accuracy; give --weights", model.name);
   const auto folder = models::part_of(o.data, models::Part::test);
   models::PhotoSetOptions set{.skip = o.common.skip, .limit = o.common.limit};
@@ -76,6 +79,8 @@ Command add_evaluate(CLI::App& app) {
   command->add_option("--data", o->data, "folder of photos (its sub-folder test or val, where there is one)")
       ->required();
   command->add_option("--labels", o->labels, "CSV: file, class index");
+  command->add_option("--weights-granularity", o->weights, "one step for each output channel, or one for all")
+      ->check(CLI::IsMember({"channel", "tensor"}));
   return {command, [o] { return run(*o); }};
 }
 

@@ -3,6 +3,7 @@
 
 #include "examples/common/terminal.h"
 #include "examples/octet/cli.h"
+#include "kernels/registry.h"
 #include "runtime/error.h"
 
 namespace octet::cli {
@@ -43,6 +44,23 @@ std::string exact_through(const Program& program) {
   return last;
 }
 
+// "12 px x 32 ch, 220 parts": what the kernel has in registers at a time, and into how many parts threads may split the
+// step.
+std::string tile_of(const Program& program, const Step& step) {
+  std::vector<View> inputs;
+  for (const int input : step.inputs) inputs.push_back(program.slots[static_cast<std::size_t>(input)].view);
+  const StepArgs args{inputs.data(), static_cast<std::int32_t>(inputs.size()),
+                      program.slots[static_cast<std::size_t>(step.output)].view, step.params.get(), nullptr};
+  std::string text;
+  for (const kernels::Kernel* kernel : kernels::all_kernels()) {
+    if (kernels::name_of(*kernel) != step.variant || kernel->tile == nullptr) continue;
+    const kernels::Tile tile = kernel->tile(args);
+    text = fmt::format("{} px x {} ch, ", tile.pixels, tile.channels);
+  }
+  const std::int64_t parts = step.tiles == nullptr ? 1 : step.tiles(args);
+  return text + fmt::format("{} part{}", parts, parts == 1 ? "" : "s");
+}
+
 json layer_json(const Program& program, const Layer& layer) {
   const Step& step = *layer.step;
   const View& out = program.slots[static_cast<std::size_t>(step.output)].view;
@@ -51,6 +69,7 @@ json layer_json(const Program& program, const Layer& layer) {
          {"shape", {out.c, out.h, out.w}},
          {"precision", name_of(step.precision)},
          {"variant", step.variant},
+         {"tile", tile_of(program, step)},
          {"packed_bytes", step.packed_bytes}};
   j["macs"] = layer.node == nullptr ? 0 : layer.node->macs;
   std::string why = layer.node == nullptr ? "" : layer.node->why;
@@ -90,10 +109,10 @@ int run(const Options& o) {
     return 0;
   }
   examples::Table table(
-      {"layer", "op", "shape", "precision", "kernel", "step in", "step out", "MMAC", "packed", "why"});
+      {"layer", "op", "shape", "precision", "kernel", "tile", "step in", "step out", "MMAC", "packed", "why"});
   for (const json& l : layers) {
     table.add({l["name"], l["op"], fmt::format("{}", fmt::join(l["shape"].get<std::vector<int>>(), "x")),
-               l["precision"], l["variant"], number(l["scale_in"]), number(l["scale_out"]),
+               l["precision"], l["variant"], l["tile"], number(l["scale_in"]), number(l["scale_out"]),
                fmt::format("{:.2f}", l["macs"].get<double>() / 1e6), examples::human_bytes(l["packed_bytes"]),
                l["why"]});
   }

@@ -67,6 +67,7 @@ const Kernel conv2d_s8_avx2 = {
     .pack = direct::pack<Traits>,
     .reads_halo = true,
     .fuses_max_pool = true,
+    .tile = direct::tile<Traits>,
 };
 
 }  // namespace octet::kernels

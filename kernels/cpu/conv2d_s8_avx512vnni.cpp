@@ -32,6 +32,7 @@ const Kernel conv2d_s8_avx512vnni = {
     .pack = pack,
     .reads_halo = true,
     .fuses_max_pool = true,
+    .tile = direct::tile<Traits<false>>,
 };
 
 }  // namespace octet::kernels

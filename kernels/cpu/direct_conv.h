@@ -267,4 +267,16 @@ struct Number {
   static constexpr int value = N;
 };
 
+// The largest block of registers of this step (an image's narrow rest takes smaller ones).
+template <class Traits>
+static Tile tile(const StepArgs& args) {
+  const auto& p = *static_cast<const ConvParams*>(args.params);
+  Tile tile;
+  Traits::dispatch(blocks_per_tile<Traits>(args), [&](auto pixels, auto number) {
+    constexpr int kPixels = decltype(pixels)::value, kBlocks = decltype(number)::value;
+    tile = {p.fused_max_pool ? kPixels / 4 * 4 : kPixels, kBlocks * Traits::kLanes};
+  });
+  return tile;
+}
+
 }  // namespace octet::kernels::direct

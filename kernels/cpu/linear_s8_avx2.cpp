@@ -7,14 +7,17 @@
 //  start.
 //
 // Packed weights: [outputs padded to 8] int32 of 128 * sum(w) or 0, then [outputs padded to 8][features padded to 32].
-#include "kernels/cpu/avx2.h"
 #include "kernels/cpu/direct_conv.h"
+#include "kernels/cpu/lanes_avx2.h"
+#include "kernels/cpu/to_bytes.h"
 
 namespace octet::kernels {
 namespace {
 
+using avx2::Lanes;
+
 constexpr std::int64_t kRows = 8, kStep = 32;
-constexpr std::int64_t kBlock = 32;  // outputs of one tile
+constexpr std::int64_t kBlock = 32;  // outputs of one tile: one vector of bytes
 
 std::int64_t round_up(std::int64_t value, std::int64_t multiple) {
   return (value + multiple - 1) / multiple * multiple;
@@ -86,25 +89,68 @@ __m256i dot_rows(const std::uint8_t* row, const std::int8_t* weights, std::int64
   return _mm256_add_epi32(_mm256_permute2x128_si256(low, high, 0x20), _mm256_permute2x128_si256(low, high, 0x31));
 }
 
-void run(const StepArgs& args, std::int64_t first, std::int64_t last, void* scratch) {
-  const View& out = args.output;
-  const auto* sums = static_cast<const std::int32_t*>(static_cast<const ConvParams*>(args.params)->weights);
-  const auto* weights = reinterpret_cast<const std::int8_t*>(sums + outputs(args));
-  const avx2::Constants constants = avx2::constants_of(args);
-  const std::int64_t size = out.type == DType::f32 ? 4 : 1, length = depth(args);
-  auto* rows = static_cast<std::uint8_t*>(scratch);
-  for (std::int64_t n = 0; n < out.n; ++n) gather(args, n, rows + n * length);
+struct Weights {
+  const std::int32_t* starts;  // 128 * sum(w) or 0
+  const std::int8_t* rows;
+};
+
+// fl(acc) * m (rules 7 and 13) of a tile's 32 outputs for one image.
+void multiply(const StepArgs& args, const Weights& weights, const std::uint8_t* row, std::int64_t first,
+              __m256 (&values)[4]) {
+  const Epilogue& e = static_cast<const ConvParams*>(args.params)->epilogue;
   const auto dot = seven_bits(args) ? dot_rows<true> : dot_rows<false>;
-  for (std::int64_t o = first * kBlock; o < last * kBlock && o < out.c; o += kRows) {
+  for (int i = 0; i < 4; ++i) {
+    const std::int64_t o = first + i * kRows;
+    values[i] = _mm256_setzero_ps();
+    if (o >= args.output.c) continue;
     const auto load = [o](const std::int32_t* from) {
       return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from + o));
     };
-    const __m256i start = _mm256_add_epi32(load(constants.bias), load(sums));
-    const __m256 multiplier = _mm256_loadu_ps(constants.multiplier + o);
-    const std::int64_t count = out.c - o < kRows ? out.c - o : kRows;
+    const __m256i start = _mm256_add_epi32(load(e.bias), load(weights.starts));
+    const __m256i sum = _mm256_add_epi32(start, dot(row, weights.rows + o * depth(args), depth(args)));
+    values[i] = _mm256_mul_ps(_mm256_cvtepi32_ps(sum), _mm256_loadu_ps(e.multiplier + o));
+  }
+}
+
+void store_floats(const __m256 (&values)[4], std::int64_t count, float* to) {
+  for (int i = 0; i < 4 && count > 0; ++i, to += kRows, count -= kRows) {
+    if (count >= kRows) {
+      Lanes::store(to, values[i]);
+    } else {
+      Lanes::store(to, values[i], count);
+    }
+  }
+}
+
+template <class T>
+void store_bytes(const Epilogue& e, const __m256 (&values)[4], std::int64_t count, std::byte* to) {
+  const __m256i bytes = ToBytes<Lanes, T>::of(e.lo, e.hi, e.zero)(values);
+  if (count >= kBlock) {
+    Lanes::store_bytes(to, bytes);
+  } else {
+    Lanes::store_bytes(to, bytes, count);
+  }
+}
+
+void run(const StepArgs& args, std::int64_t first, std::int64_t last, void* scratch) {
+  const View& out = args.output;
+  const auto& p = *static_cast<const ConvParams*>(args.params);
+  const auto* starts = static_cast<const std::int32_t*>(p.weights);
+  const Weights weights{starts, reinterpret_cast<const std::int8_t*>(starts + outputs(args))};
+  auto* rows = static_cast<std::uint8_t*>(scratch);
+  for (std::int64_t n = 0; n < out.n; ++n) gather(args, n, rows + n * depth(args));
+  for (std::int64_t tile = first; tile < last; ++tile) {
+    const std::int64_t o = tile * kBlock, count = out.c - o;
     for (std::int64_t n = 0; n < out.n; ++n) {
-      const __m256i sum = _mm256_add_epi32(start, dot(rows + n * length, weights + o * length, length));
-      avx2::store(constants, multiplier, sum, count, out.data + (n * out.stride_n + o * out.stride_c) * size);
+      __m256 values[4];
+      multiply(args, weights, rows + n * depth(args), o, values);
+      if (out.type == DType::f32) {
+        store_floats(values, count, out.at<float>(n, 0, 0, o));
+      } else if (out.type == DType::u8) {
+        store_bytes<std::uint8_t>(p.epilogue, values, count, out.at<std::byte>(n, 0, 0, o));
+      } else {
+        store_bytes<std::int8_t>(p.epilogue, values, count, out.at<std::byte>(n, 0, 0, o));
+      }
     }
   }
 }

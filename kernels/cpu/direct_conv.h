@@ -151,12 +151,13 @@ __attribute__((noinline)) static void store_sums(const typename Traits::Sum (&su
 
 // P pixels x B blocks: the whole sum over the window, then the epilogue. Every loop over p and b is unrolled, so that
 // `sums` is only indexed by constants and lives in registers; it goes to memory once, in `done`, at the end. Not
-// inlined: in a large function g++ 12 spills the sums.
+// inlined: in a large function g++ 12 spills the sums. (Where a sum belongs to two pixels, see neon_i8mm.h.)
 template <class Traits, int P, int B, bool Pool>
-__attribute__((noinline)) static void micro(const Geometry& g, const std::byte* input,
-                                            const typename Traits::Weight* weights, std::int64_t block_stride,
-                                            const typename Traits::Epilogue& epilogue, std::int64_t channel,
-                                            std::int64_t channels, const Target& target, std::int64_t x) {
+requires(!requires { Traits::kTwoPixels; })
+    __attribute__((noinline)) static void micro(const Geometry& g, const std::byte* input,
+                                                const typename Traits::Weight* weights, std::int64_t block_stride,
+                                                const typename Traits::Epilogue& epilogue, std::int64_t channel,
+                                                std::int64_t channels, const Target& target, std::int64_t x) {
   typename Traits::Sum sums[P][B];
 #pragma GCC unroll 4
   for (int b = 0; b < B; ++b) {

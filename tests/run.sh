@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds and runs every test twice: as released, and under AddressSanitizer and UndefinedBehaviorSanitizer (that build
-# also counts kernel calls). The last lines are ctest's.
+# also counts kernel calls); in between, the NEON kernels under emulation (neon.sh). The last lines are ctest's.
 #   tests/run.sh             what CI runs
 #   tests/run.sh --full      also the long ones: minutes of fuzzing, the two README commands in a clean Debian root
 set -euo pipefail
@@ -28,5 +28,6 @@ suite() {
 }
 
 suite build-tests -DOCTET_WERROR=ON  # (under the sanitisers g++ 12 warns of what is not there)
+tests/neon.sh build-tests || { status=$?; [ $status -eq 77 ] || exit $status; }  # 77: skipped, and it said why
 [ $full -eq 1 ] && tests/clean_root.sh
 suite build-asan -DOCTET_SANITIZE=ON -DOCTET_COUNT_KERNELS=ON -DCMAKE_CXX_FLAGS_RELEASE="-O1"

@@ -124,7 +124,7 @@ TEST_CASE("instruction-set files include intrinsics and plain views only") {
 
 TEST_CASE("objects of one instruction set hold no code that the linker could share with another") {
   // A weak (COMDAT) function compiled twice is linked once: the copy with AVX512 may end up in the baseline.
-  if (output_of("nm --version 2>/dev/null").empty()) {
+  if (output_of(OCTET_NM " --version 2>/dev/null").empty()) {
     MESSAGE("skipped: no nm");
     return;
   }
@@ -143,7 +143,7 @@ TEST_CASE("objects of one instruction set hold no code that the linker could sha
   }
   int checked = 0;
   for (const auto& [name, path] : objects) {
-    const std::string symbols = output_of("nm -C --defined-only '" + path.string() + "'");
+    const std::string symbols = output_of(OCTET_NM " -C --defined-only '" + path.string() + "'");
     CHECK_MESSAGE(symbols.find(name) != std::string::npos, "no symbol " << name << " in " << path.string());
     std::string weak;
     std::size_t from = 0;

@@ -325,6 +325,16 @@ static void run(const StepArgs& args, std::int64_t first, std::int64_t last, voi
   }
 }
 
+// The largest block of sums of this step.
+template <class L>
+static Tile tile(const StepArgs& args) {
+  const Split<L> split(args);
+  const bool pool = static_cast<const ConvParams*>(args.params)->fused_max_pool;
+  const int rows = pool ? 2 : static_cast<int>(split.rows_at_once);
+  const int vectors = args.output.c > L::kFloats ? kVectors : 1;
+  return {rows * most_pixels<L>(rows, vectors), vectors * L::kFloats};
+}
+
 [[maybe_unused]] static const char* refuse(const StepArgs& args) {
   return static_cast<const ConvParams*>(args.params)->groups == 1 ? nullptr : "grouped";
 }

@@ -18,7 +18,7 @@ const Kernel conv2d_f32_avx2 = {
     .pack = conv_f32::pack<Lanes>,
     .reads_halo = true,
     .fuses_max_pool = true,
-    .tile = direct::tile<Traits>,
+    .tile = conv_f32::tile<Lanes>,
 };
 
 }  // namespace octet::kernels

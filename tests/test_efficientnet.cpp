@@ -103,6 +103,13 @@ TEST_CASE("rule 3: where the folded bias would not fit, the weights' step widens
   CHECK(too_large >= 40);
 }
 
+TEST_CASE("the ranges that come with the network fit it") {
+  const auto ranges = calib::load_ranges(kSource / "models" / "efficientnet_lite0" / "ranges.json");
+  CHECK(ranges.images == 100);
+  CHECK(ranges.scheme == calib::Scheme::affine);
+  CHECK_NOTHROW(ranges.check(models::build(models::find_model("efficientnet_lite0"), {})));
+}
+
 TEST_CASE("real weights: the same bytes from every instruction set") {
   if (!have_weights()) return;
   const TempFolder temp;

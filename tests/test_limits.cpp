@@ -2,6 +2,9 @@
 #include "kernels/limits/limits.h"
 #include "kernels/limits/peaks.h"
 
+#include <fmt/format.h>
+#include <algorithm>
+
 #include "tests/program.h"
 
 using namespace octet;
@@ -29,6 +32,24 @@ TEST_CASE("--limits: a peak for every instruction set here, bandwidths that fall
   CHECK(read[3]["level"] == "memory");
   for (const json& level : read) CHECK(level["gb_per_second"].get<double>() > 0.01);
   for (std::size_t i = 1; i < 4; ++i) CHECK(read[i]["capacity"] >= read[i - 1]["capacity"]);
+}
+
+TEST_CASE("every row of limits.def has its file, and every file its row") {
+  const fs::path folder = fs::path(OCTET_SOURCE_DIR) / "kernels" / "limits";
+  std::vector<std::string> rows, files;
+  std::istringstream table(read_text(folder / "limits.def"));
+  for (std::string line; std::getline(table, line);) {
+    char isa[64];
+    if (std::sscanf(line.c_str(), "OCTET_PEAKS(%63[a-z0-9_])", isa) == 1)
+      rows.push_back(fmt::format("peaks_{}.cpp", isa));
+  }
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    const std::string name = entry.path().filename();
+    if (name.starts_with("peaks_")) files.push_back(name);
+  }
+  std::ranges::sort(rows), std::ranges::sort(files);
+  CHECK(rows.size() >= 9);
+  CHECK(rows == files);
 }
 
 TEST_CASE("a peak is that of the level or of one below it; a buffer belongs to the smallest level that holds it") {

@@ -9,6 +9,7 @@
 #include "calib/calibrate.h"
 #include "examples/common/terminal.h"
 #include "models/classifier.h"
+#include "models/data_files.h"
 #include "runtime/cpu.h"
 #include "runtime/error.h"
 
@@ -19,7 +20,7 @@ namespace {
 struct Options {
   std::vector<std::string> inputs;
   std::string model = "efficientnet_lite0", calibrate;
-  std::optional<std::string> weights, names, ranges;
+  std::optional<std::filesystem::path> weights, names, ranges;
   int top = 5, threads = available_threads();
   std::int64_t limit = 100;
 };
@@ -104,8 +105,7 @@ void print(const Paths& photos, const Column& fp32, const Column& int8) {
 int run(const Options& o) {
   ThreadPool pool(o.threads);
   models::LoadOptions load;
-  if (o.weights) load.weights = *o.weights;
-  if (o.names) load.names = *o.names;
+  load.weights = o.weights, load.names = o.names;
   const Paths photos = expand(o.inputs);
 
   // 1. The float network: its definition, batch-norm and all, with the weights in it.
@@ -113,10 +113,13 @@ int run(const Options& o) {
   require(!real.seeded, "{}: no weights here; models/efficientnet_lite0/fetch.sh fetches those of EfficientNet-Lite0",
           o.model);
 
-  // 2. The range of every edge: from a file, or from photos. A hundred are enough.
+  // 2. The range of every edge: from photos (a hundred are enough), or from a file that somebody made so.
+  const auto shipped = models::shipped_file(o.model + "/ranges.json");
+  const bool own = o.calibrate.empty() && (o.ranges || shipped);
   Paths samples = o.calibrate.empty() ? photos : list_images(o.calibrate);
   samples.resize(std::min(samples.size(), static_cast<std::size_t>(o.limit)));
-  const calib::Ranges ranges = o.ranges ? calib::load_ranges(*o.ranges) : calibrate(real, samples, pool);
+  const calib::Ranges ranges =
+      own ? calib::load_ranges(o.ranges ? *o.ranges : *shipped) : calibrate(real, samples, pool);
 
   // 3. Two networks of one kind, QGraph: nothing quantised (batch-norm folded), and weights, biases and edges in
   //    integers.
@@ -128,7 +131,7 @@ int run(const Options& o) {
   // 4. Both are planned for this processor and run.
   const Column fp32 = classify(real, photos, o.top, pool), int8 = classify(integer, photos, o.top, pool);
   print(photos, fp32, int8);
-  if (!o.ranges && o.calibrate.empty()) fmt::print("Calibrated on these {} photos themselves.\n", samples.size());
+  fmt::print("Calibrated on {} photos{}.\n", ranges.images, !own && o.calibrate.empty() ? ", these" : "");
   fmt::print("median {:.2f} ms and {:.2f} ms, {} and {}; {}, {} thread{}\n", examples::percentile(fp32.latency_ms, 50),
              examples::percentile(int8.latency_ms, 50), examples::human_bytes(models::deployed_bytes(real)),
              examples::human_bytes(models::deployed_bytes(integer)), cpu_features().name, o.threads,
@@ -145,8 +148,8 @@ int main(int argc, char** argv) {
   app.add_option("--model", o.model, "a network with 1000 classes")->capture_default_str();
   app.add_option("--weights", o.weights, "default: what models/efficientnet_lite0/fetch.sh has fetched");
   app.add_option("--names", o.names, "names of the classes, one a line; default: likewise");
-  app.add_option("--ranges", o.ranges, "ranges.json of octet calibrate");
-  app.add_option("--calibrate", o.calibrate, "a folder of photos to calibrate on; default: the photos themselves");
+  app.add_option("--ranges", o.ranges, "ranges.json of octet calibrate; default: those that come with the model");
+  app.add_option("--calibrate", o.calibrate, "a folder of photos to calibrate on");
   app.add_option("--limit", o.limit, "calibrate on at most so many")->check(CLI::Range(1, 100000));
   app.add_option("--top", o.top, "show the K best")->check(CLI::Range(1, 1000))->capture_default_str();
   app.add_option("--threads", o.threads)->check(CLI::Range(1, 1024))->capture_default_str();

@@ -111,7 +111,8 @@ TEST_CASE("the ranges that come with the network fit it") {
 }
 
 TEST_CASE("real weights: the same bytes from every instruction set") {
-  if (!have_weights()) return;
+  if (kSanitised || !have_weights())
+    return;  // minutes under the sanitisers; test_models.cpp runs smaller networks there
   const TempFolder temp;
   const std::string photo = temp / "photo.bmp", ranges = temp / "ranges.json";
   write_bmp(photo, 256, 256, scene(1));

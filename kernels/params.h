@@ -21,6 +21,8 @@ struct Epilogue {
   float scale_out = 0;                 // notebook only
   std::int32_t lo = -127, hi = 127;    // the layer's own limits after ReLU (rule 8)
   std::int32_t zero = 0;
+  // No |acc * multiplier| reaches 2^31, so a kernel may convert to an integer first and clamp afterwards (rule 7).
+  bool fits_int32 = false;
 };
 
 // conv2d_s8, depthwise_s8, linear_s8 and their f32 twins. For linear, the window is 1x1 and the input view's

@@ -104,6 +104,14 @@ inline void integer_parts(Case& test, ConvOwner& owner, Random& random, std::int
     e.scale_out = 0.7f;
     for (float& m : owner.multiplier) m = m > 0 ? e.scale_out / m : 1.0f;
   }
+  double largest = 0;
+  for (int c = 0; c < test.output.c; ++c) {
+    const auto i = static_cast<std::size_t>(c);
+    if (random.chance(0.05)) owner.multiplier[i] *= 1e6f;  // products beyond 2^31
+    const double bound = std::abs(static_cast<double>(owner.bias[i])) + 255.0 * 127.0 * static_cast<double>(depth);
+    largest = std::max(largest, bound * owner.multiplier[i]);
+  }
+  e.fits_int32 = largest < 2147483000.0;
   if (random.chance(0.4)) e.lo = std::max(e.lo, e.zero);  // ReLU
   if (random.chance(0.2)) e.hi = std::min(e.hi, e.zero + random.between(0, 100));
 }

@@ -5,11 +5,11 @@
 // stores.
 #pragma once
 
+#include "kernels/cpu/amx_pixels.h"
 #include "kernels/cpu/avx512.h"
 
 namespace octet::kernels::amx {
 
-constexpr std::int64_t kPixels = 16;          // rows of a tile
 constexpr std::int64_t kTileBytes = 64 * 16;  // of inputs and of weights
 using Sums = std::int32_t[kPixels][16];       // one tile of sums
 
@@ -37,19 +37,28 @@ static inline void release() { asm volatile("tilerelease"); }
 
 static inline __m512i load(const std::int32_t* sums) { return _mm512_load_si512(sums); }
 
-// One tile of pixels of one block to memory.
-static inline void store_tile(const avx512::Constants& e, __m512 multiplier, const Sums& sums, std::int64_t pixels,
-                              std::int64_t count, std::byte* out, std::int64_t pixel_step) {
-  for (std::int64_t i = 0; i < pixels; ++i) avx512::store(e, multiplier, load(sums[i]), count, out + i * pixel_step);
-}
+// Four tiles of sums as they are in memory: [block of channels][tile of pixels].
+struct alignas(64) GroupSums {
+  Sums of[2][2];
+};
 
-// Two rows of pixels, max-pooled on the sums (requantising keeps their order).
-static inline void store_pooled(const avx512::Constants& e, __m512 multiplier, const Sums& upper, const Sums& lower,
-                                std::int64_t outputs, std::int64_t count, std::byte* out, std::int64_t pixel_step) {
-  for (std::int64_t i = 0; i < outputs; ++i) {
-    const __m512i above = _mm512_max_epi32(load(upper[2 * i]), load(upper[2 * i + 1]));
-    const __m512i below = _mm512_max_epi32(load(lower[2 * i]), load(lower[2 * i + 1]));
-    avx512::store(e, multiplier, _mm512_max_epi32(above, below), count, out + i * pixel_step);
+// A group's sums to its outputs. Two rows of pixels are max-pooled on the sums: requantising keeps their order.
+template <int Blocks>
+static void store_group(const avx512::Constants& e, const GroupSums& sums, const Group& group, bool pooled,
+                        std::int64_t rows, std::int64_t channel, std::int64_t channels) {
+  if (pooled) {
+    const auto get = [&](std::int64_t p, int block) __attribute__((always_inline)) {
+      const Sums &upper = sums.of[block][0], &lower = sums.of[block][1];
+      const __m512i above = _mm512_max_epi32(load(upper[2 * p]), load(upper[2 * p + 1]));
+      return _mm512_max_epi32(above, _mm512_max_epi32(load(lower[2 * p]), load(lower[2 * p + 1])));
+    };
+    return avx512::store_pixels<Blocks>(e, get, group.out, group.outputs, channel, channels);
+  }
+  for (std::int64_t tile = 0; tile * rows < group.outputs; ++tile) {
+    const auto get = [&](std::int64_t p, int block) __attribute__((always_inline)) {
+      return load(sums.of[block][tile][p]);
+    };
+    avx512::store_pixels<Blocks>(e, get, group.out + tile * rows, rows, channel, channels);
   }
 }
 

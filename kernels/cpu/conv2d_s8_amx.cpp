@@ -6,8 +6,8 @@
 //     tmm6, tmm7   weights   16 rows = groups of 4 bytes, 16 channels each (direct_conv.h draws the packing)
 //     tmm0..tmm3   sums      [2 tiles of pixels][2 blocks of channels], starting at the bias
 //
-// The unit's time does not depend on how much of the 64 bytes is padding, so runs are padded to whole tiles. With a
-// fused max-pool the two tiles of pixels are two rows of the image. s8 x s8 and u8 x s8 exist, so no offset is needed.
+// The unit's time does not depend on how much of the 64 bytes is padding, so runs are padded to whole tiles; it depends
+// on the rows, and amx_pixels.h says which pixels fill them. s8 x s8 and u8 x s8 exist, so no offset is needed.
 //
 // Inputs of few channels go another way: conv2d_s8_amx_strip.h.
 #include "kernels/cpu/amx.h"
@@ -27,128 +27,194 @@ struct Packing {
   static void set_compensation(void*, std::int64_t, std::int64_t) {}
 };
 
-constexpr std::size_t kScratch = 4 * sizeof(Sums) + 64;  // four tiles
+constexpr std::size_t kScratch = 2 * sizeof(GroupSums);
+constexpr std::int64_t kChunkBytes = 24 * 1024;  // of weights: half of a first-level cache
 
-// sums += inputs x weights for both tiles of pixels and `blocks` blocks of channels.
-template <bool Unsigned, int Blocks>
+// sums += inputs x weights for one or two tiles of pixels and one or two blocks of channels.
+template <bool Unsigned, int Tiles, int Blocks>
 inline void multiply() {
   if constexpr (Unsigned) {
     asm volatile("tdpbusd %tmm6, %tmm4, %tmm0");
-    asm volatile("tdpbusd %tmm6, %tmm5, %tmm1");
+    if constexpr (Tiles == 2) asm volatile("tdpbusd %tmm6, %tmm5, %tmm1");
     if constexpr (Blocks == 2) asm volatile("tdpbusd %tmm7, %tmm4, %tmm2");
-    if constexpr (Blocks == 2) asm volatile("tdpbusd %tmm7, %tmm5, %tmm3");
+    if constexpr (Blocks == 2 && Tiles == 2) asm volatile("tdpbusd %tmm7, %tmm5, %tmm3");
   } else {
     asm volatile("tdpbssd %tmm6, %tmm4, %tmm0");
-    asm volatile("tdpbssd %tmm6, %tmm5, %tmm1");
+    if constexpr (Tiles == 2) asm volatile("tdpbssd %tmm6, %tmm5, %tmm1");
     if constexpr (Blocks == 2) asm volatile("tdpbssd %tmm7, %tmm4, %tmm2");
-    if constexpr (Blocks == 2) asm volatile("tdpbssd %tmm7, %tmm5, %tmm3");
+    if constexpr (Blocks == 2 && Tiles == 2) asm volatile("tdpbssd %tmm7, %tmm5, %tmm3");
   }
 }
 
-// The sums of two tiles of pixels, at `first` and `second`, into scratch[block][tile].
-template <bool Unsigned, int Blocks>
-void micro(const direct::Geometry& g, const std::byte* first, const std::byte* second, const std::int8_t* weights,
-           std::int64_t block_stride, const std::int32_t* bias, Sums* scratch) {
+struct Operands {
+  const std::int8_t* weights = nullptr;  // of the first block
+  std::int64_t block_stride = 0;
+  const std::int32_t* bias = nullptr;
+  // Weights that will be needed soon: fetched into the second-level cache, `ahead_lines` lines a step of the loop.
+  const std::int8_t* ahead = nullptr;
+  std::int64_t ahead_lines = 0;
+};
+
+// Leaves the group's sums in tmm0 to tmm3.
+template <bool Unsigned, int Tiles, int Blocks>
+void sum_group(const direct::Geometry& g, const Group& group, const Operands& o) {
   const std::int64_t none = 0, weight_rows = 64;
-  OCTET_TILE_LOAD(0, bias, none);  // a stride of 0: every pixel starts at the same biases
-  OCTET_TILE_LOAD(1, bias, none);
-  if constexpr (Blocks == 2) OCTET_TILE_LOAD(2, bias + 16, none);
-  if constexpr (Blocks == 2) OCTET_TILE_LOAD(3, bias + 16, none);
+  OCTET_TILE_LOAD(0, o.bias, none);  // a stride of 0: every pixel starts at the same biases
+  if constexpr (Tiles == 2) OCTET_TILE_LOAD(1, o.bias, none);
+  if constexpr (Blocks == 2) OCTET_TILE_LOAD(2, o.bias + 16, none);
+  if constexpr (Blocks == 2 && Tiles == 2) OCTET_TILE_LOAD(3, o.bias + 16, none);
+  const std::int8_t *weights = o.weights, *ahead = o.ahead;
   for (std::int64_t row = 0; row < g.run_rows; ++row) {
     for (std::int64_t tap = 0; tap < g.run_taps; ++tap) {
       std::int64_t offset = row * g.row_step + tap * g.tap_step;
-      for (std::int64_t group = 0; group < g.groups; group += 16, offset += 64, weights += kTileBytes) {
+      for (std::int64_t step = 0; step < g.groups; step += 16, offset += 64, weights += kTileBytes) {
         OCTET_TILE_LOAD(6, weights, weight_rows);
-        OCTET_TILE_LOAD(4, first + offset, g.pixel_step);
-        OCTET_TILE_LOAD(5, second + offset, g.pixel_step);
-        if constexpr (Blocks == 2) OCTET_TILE_LOAD(7, weights + block_stride, weight_rows);
-        multiply<Unsigned, Blocks>();
+        OCTET_TILE_LOAD(4, group.first + offset, g.pixel_step);
+        if constexpr (Tiles == 2) OCTET_TILE_LOAD(5, group.second + offset, g.pixel_step);
+        if constexpr (Blocks == 2) OCTET_TILE_LOAD(7, weights + o.block_stride, weight_rows);
+        multiply<Unsigned, Tiles, Blocks>();
+        for (std::int64_t line = 0; line < o.ahead_lines; ++line, ahead += 64) __builtin_prefetch(ahead, 0, 2);
       }
     }
   }
-  OCTET_TILE_STORE(0, scratch[0]);
-  OCTET_TILE_STORE(1, scratch[1]);
-  if constexpr (Blocks == 2) OCTET_TILE_STORE(2, scratch[2]);
-  if constexpr (Blocks == 2) OCTET_TILE_STORE(3, scratch[3]);
 }
 
-struct Row {
-  direct::Geometry g;
-  const std::int8_t* weights;
-  std::int64_t block_stride, channel, channels, blocks, pixels;  // pixels: rows of a tile
-  std::byte* out;
-  std::int64_t out_step, out_size;
-  Sums* scratch;
+using SumGroup = void (*)(const direct::Geometry&, const Group&, const Operands&);
+constexpr SumGroup kSumGroup[2][2][2] = {
+    {{sum_group<false, 1, 1>, sum_group<false, 1, 2>}, {sum_group<false, 2, 1>, sum_group<false, 2, 2>}},
+    {{sum_group<true, 1, 1>, sum_group<true, 1, 2>}, {sum_group<true, 2, 1>, sum_group<true, 2, 2>}}};
+
+// Sums in memory that wait to become outputs.
+struct Waiting {
+  const Group* group = nullptr;
+  std::int64_t channel = 0, channels = 0;
 };
 
-void compute(const Row& r, const avx512::Constants& e, const std::byte* first, const std::byte* second,
-             bool is_unsigned) {
-  const auto call = is_unsigned ? (r.blocks == 2 ? micro<true, 2> : micro<true, 1>)
-                                : (r.blocks == 2 ? micro<false, 2> : micro<false, 1>);
-  call(r.g, first, second, r.weights, r.block_stride, e.bias + r.channel, r.scratch);
-}
+// Tile t of a step: chunk after chunk of channels, in each group after group of pixels, in each pair after pair of
+// channel blocks. A chunk is two pairs at least, because 64 channels are a cache line of outputs, which should be
+// written at once; more where their weights stay in the first-level cache.
+class Direct {
+ public:
+  Direct(const StepArgs& args, void* scratch)
+      : args_(args),
+        p_(*static_cast<const ConvParams*>(args.params)),
+        e_(avx512::constants_of(args)),
+        g_(direct::geometry_of<Packing>(args)),
+        groups_(args, g_),
+        sums_(static_cast<GroupSums*>(scratch)) {
+    o_.block_stride = direct::block_size<Packing>(g_);
+    pairs_ = pairs(args);
+    const std::int64_t fit = kChunkBytes / (2 * o_.block_stride);
+    chunk_pairs_ = fit < 2 ? 2 : fit;
+  }
 
-// A row of outputs. Tiles that would pass its end are moved back: pixels may be computed twice, with the same result.
-void run_row(const Row& r, const avx512::Constants& e, bool is_unsigned, bool pooled) {
-  const std::int64_t outputs = pooled ? r.pixels / 2 : r.pixels;  // of one tile
-  const std::int64_t step = pooled ? outputs : 2 * outputs;
-  for (std::int64_t x = 0; x < r.g.width; x += step) {
-    const std::int64_t x0 = x + outputs <= r.g.width ? x : r.g.width - outputs;
-    const std::int64_t x1 = pooled ? x0 : (x0 + 2 * outputs <= r.g.width ? x0 + outputs : r.g.width - outputs);
-    const std::byte* first = r.g.input + x0 * (pooled ? 2 : 1) * r.g.pixel_step;
-    const std::byte* second = pooled ? first + r.g.pool_row_step : r.g.input + x1 * r.g.pixel_step;
-    compute(r, e, first, second, is_unsigned);
-    for (std::int64_t b = 0; b < r.blocks; ++b) {
-      const std::int64_t left = r.channels - 16 * b, count = left < 16 ? left : 16;
-      const __m512 multiplier = _mm512_loadu_ps(e.multiplier + r.channel + 16 * b);
-      const auto at = [&](std::int64_t pixel) { return r.out + pixel * r.out_step + 16 * b * r.out_size; };
-      const Sums* sums = r.scratch + 2 * b;
-      if (pooled) {
-        store_pooled(e, multiplier, sums[0], sums[1], outputs, count, at(x0), r.out_step);
-      } else {
-        store_tile(e, multiplier, sums[0], outputs, count, at(x0), r.out_step);
-        store_tile(e, multiplier, sums[1], outputs, count, at(x1), r.out_step);
-      }
+  static std::int64_t tiles(const StepArgs& args) {
+    const direct::Geometry g = direct::geometry_of<Packing>(args);
+    return Groups(args, g).count() * pairs(args);
+  }
+
+  // The unit works on one tile while the vector units requantise the one before it.
+  void run(std::int64_t first, std::int64_t last) {
+    configure(groups_.rows());
+    start(first);
+    for (std::int64_t t = first; t < last; ++t) {
+      Waiting& now = waiting_[t % 2];
+      prepare(now);
+      const bool two_tiles = now.group->second != nullptr, two_blocks = now.channels > 16;
+      kSumGroup[args_.inputs[0].type == DType::u8][two_tiles][two_blocks](g_, *now.group, o_);
+      if (t > first) store(t - 1);
+      keep(sums_[t % 2], two_tiles, two_blocks);
+      advance();
     }
+    release();
+    if (last > first) store(last - 1);
   }
-}
 
-void run_direct(const StepArgs& args, std::int64_t first, std::int64_t last, void* scratch) {
-  const View& in = args.inputs[0];
-  const View& out = args.output;
-  const auto& p = *static_cast<const ConvParams*>(args.params);
-  const avx512::Constants e = avx512::constants_of(args);
-  Row r{};
-  r.g = direct::geometry_of<Packing>(args);
-  r.block_stride = direct::block_size<Packing>(r.g);
-  r.out_size = e.form == Epilogue::Form::real ? 4 : 1;
-  r.out_step = out.stride_w * r.out_size;
-  r.scratch = static_cast<Sums*>(scratch);
-  const std::int64_t pool = p.fused_max_pool ? 2 : 1;
-  r.pixels = pool * r.g.width < kPixels ? pool * r.g.width : kPixels;
-  const std::int64_t rows = std::int64_t{out.n} * out.h, blocks = direct::blocks<Packing>(args);
-
-  configure(r.pixels);
-  for (std::int64_t tile = first; tile < last; ++tile) {
-    const std::int64_t block = tile / rows * Packing::kMaxBlocks, n = tile % rows / out.h, oy = tile % rows % out.h;
-    r.blocks = blocks - block < Packing::kMaxBlocks ? blocks - block : Packing::kMaxBlocks;
-    r.channel = block * 16;
-    r.channels = out.c - r.channel < 16 * r.blocks ? out.c - r.channel : 16 * r.blocks;
-    r.weights = static_cast<const std::int8_t*>(p.weights) + block * r.block_stride;
-    const std::int64_t y = oy * pool * p.window.stride_h - p.window.pad_top;
-    r.g.input = reinterpret_cast<const std::byte*>(in.at<std::uint8_t>(n, y, -p.window.pad_left));
-    r.out = out.data + (n * out.stride_n + oy * out.stride_h + r.channel) * r.out_size;
-    run_row(r, e, in.type == DType::u8, p.fused_max_pool);
+ private:
+  static std::int64_t pairs(const StepArgs& args) {
+    return (direct::blocks<Packing>(args) + Packing::kMaxBlocks - 1) / Packing::kMaxBlocks;
   }
-  release();
-}
+
+  std::int64_t pairs_from(std::int64_t pair) const {
+    return pairs_ - pair < chunk_pairs_ ? pairs_ - pair : chunk_pairs_;
+  }
+
+  void start(std::int64_t t) {
+    const std::int64_t whole = groups_.count() * chunk_pairs_;
+    enter_chunk(t / whole * chunk_pairs_);
+    const std::int64_t inside = t % whole;
+    group_ = inside / of_chunk_, pair_ = inside % of_chunk_;
+    o_.ahead += inside * steps_ * o_.ahead_lines * 64;
+    find();
+  }
+
+  void enter_chunk(std::int64_t pair) {
+    chunk_ = pair, of_chunk_ = pairs_from(pair);
+    group_ = pair_ = 0;
+    // The next chunk's weights are fetched meanwhile, spread over all steps of this one.
+    const std::int64_t next = pair + of_chunk_, lines = next < pairs_ ? pairs_from(next) * 2 * o_.block_stride / 64 : 0;
+    steps_ = o_.block_stride / kTileBytes;
+    const std::int64_t all = groups_.count() * of_chunk_ * steps_;
+    o_.ahead_lines = (lines + all - 1) / all;
+    o_.ahead = static_cast<const std::int8_t*>(p_.weights) + next * 2 * o_.block_stride;
+  }
+
+  void advance() {
+    o_.ahead += steps_ * o_.ahead_lines * 64;
+    if (++pair_ < of_chunk_) return;
+    pair_ = 0;
+    if (++group_ == groups_.count()) {
+      if (chunk_ + of_chunk_ >= pairs_) return;
+      enter_chunk(chunk_ + of_chunk_);
+    }
+    find();
+  }
+
+  // The group before may still wait for its last store.
+  void find() {
+    current_ = 1 - current_;
+    groups_.find(group_, found_[current_]);
+  }
+
+  void prepare(Waiting& now) {
+    const std::int64_t pair = chunk_ + pair_, left = args_.output.c - 32 * pair;
+    now = {&found_[current_], 32 * pair, left < 32 ? left : 32};
+    o_.weights = static_cast<const std::int8_t*>(p_.weights) + pair * 2 * o_.block_stride;
+    o_.bias = e_.bias + now.channel;
+  }
+
+  static void keep(GroupSums& sums, bool two_tiles, bool two_blocks) {
+    OCTET_TILE_STORE(0, sums.of[0][0]);
+    if (two_tiles) OCTET_TILE_STORE(1, sums.of[0][1]);
+    if (two_blocks) OCTET_TILE_STORE(2, sums.of[1][0]);
+    if (two_blocks && two_tiles) OCTET_TILE_STORE(3, sums.of[1][1]);
+  }
+
+  void store(std::int64_t t) const {
+    const Waiting& w = waiting_[t % 2];
+    const auto call = w.channels > 16 ? store_group<2> : store_group<1>;
+    call(e_, sums_[t % 2], *w.group, p_.fused_max_pool, groups_.rows(), w.channel, w.channels);
+  }
+
+  const StepArgs& args_;
+  const ConvParams& p_;
+  const avx512::Constants e_;
+  const direct::Geometry g_;
+  const Groups groups_;
+  GroupSums* sums_;
+  Operands o_;
+  std::int64_t pairs_ = 1, chunk_pairs_ = 1, steps_ = 1;
+  std::int64_t chunk_ = 0, of_chunk_ = 1, group_ = 0, pair_ = 0;  // where the next tile is
+  Group found_[2];                                                // this group of pixels and the one before
+  int current_ = 0;
+  Waiting waiting_[2];
+};
 
 void run(const StepArgs& args, std::int64_t first, std::int64_t last, void* scratch) {
-  (strip::suits(args) ? strip::run : run_direct)(args, first, last, scratch);
+  if (strip::suits(args)) return strip::run(args, first, last, scratch);
+  Direct(args, scratch).run(first, last);
 }
-std::int64_t tiles(const StepArgs& args) {
-  return strip::suits(args) ? strip::tiles(args) : direct::tiles<Packing>(args);
-}
+std::int64_t tiles(const StepArgs& args) { return strip::suits(args) ? strip::tiles(args) : Direct::tiles(args); }
 std::size_t packed_bytes(const StepArgs& args) {
   return strip::suits(args) ? strip::packed_bytes(args) : direct::packed_bytes<Packing>(args);
 }

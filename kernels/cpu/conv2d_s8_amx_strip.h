@@ -66,7 +66,7 @@ static void pack(const StepArgs& args, const void* source, void* packed) {
 }
 
 static std::size_t scratch_bytes(const StepArgs& args) {
-  return static_cast<std::size_t>(pooling(args) * args.output.w * kColumnBytes) + 2 * sizeof(amx::Sums) + 64;
+  return static_cast<std::size_t>(pooling(args) * args.output.w * kColumnBytes) + sizeof(amx::GroupSums) + 64;
 }
 
 // Input row y of image n into its slot of every column.
@@ -84,12 +84,13 @@ static void fill(const StepArgs& args, std::int64_t n, std::int64_t y, std::byte
 // One row of outputs (two, when pooling) of one block, from a filled strip. `upper` and `lower` are its weights.
 template <bool Unsigned, bool Pool>
 static void row_of(const StepArgs& args, const avx512::Constants& e, const std::byte* strip, const std::byte* upper,
-                   const std::byte* lower, std::int64_t channel, std::byte* out, amx::Sums* sums) {
+                   const std::byte* lower, std::int64_t channel, std::byte* out, amx::GroupSums* sums) {
   constexpr std::int64_t kOutputs = Pool ? amx::kPixels / 2 : amx::kPixels;
   const std::int64_t none = 0, weight_rows = 64, columns = kColumnBytes, width = args.output.w;
   const std::int64_t size = e.form == Epilogue::Form::real ? 4 : 1, step = args.output.stride_w * size;
   const std::int64_t left = args.output.c - channel, count = left < 16 ? left : 16;
-  const __m512 multiplier = _mm512_loadu_ps(e.multiplier + channel);
+  amx::Group group;
+  group.outputs = kOutputs;
   OCTET_TILE_LOAD(4, upper, weight_rows);
   OCTET_TILE_LOAD(5, upper + amx::kTileBytes, weight_rows);
   if constexpr (Pool) OCTET_TILE_LOAD(6, lower, weight_rows);
@@ -112,13 +113,10 @@ static void row_of(const StepArgs& args, const avx512::Constants& e, const std::
       asm volatile("tdpbssd %tmm5, %tmm3, %tmm0");
       if constexpr (Pool) asm volatile("tdpbssd %tmm7, %tmm3, %tmm1");
     }
-    OCTET_TILE_STORE(0, sums[0]);
-    if constexpr (Pool) {
-      OCTET_TILE_STORE(1, sums[1]);
-      amx::store_pooled(e, multiplier, sums[0], sums[1], kOutputs, count, out + from * step, step);
-    } else {
-      amx::store_tile(e, multiplier, sums[0], kOutputs, count, out + from * step, step);
-    }
+    OCTET_TILE_STORE(0, sums->of[0][0]);
+    if constexpr (Pool) OCTET_TILE_STORE(1, sums->of[0][1]);
+    for (std::int64_t i = 0; i < kOutputs; ++i) group.out[i] = out + (from + i) * step;
+    amx::store_group<1>(e, *sums, group, Pool, amx::kPixels, channel, count);
   }
 }
 
@@ -126,8 +124,8 @@ static void run(const StepArgs& args, std::int64_t first, std::int64_t last, voi
   const View& out = args.output;
   const auto& p = *static_cast<const ConvParams*>(args.params);
   const avx512::Constants e = avx512::constants_of(args);
-  auto* sums = static_cast<amx::Sums*>(scratch);
-  auto* strip = static_cast<std::byte*>(scratch) + 2 * sizeof(amx::Sums);
+  auto* sums = static_cast<amx::GroupSums*>(scratch);
+  auto* strip = static_cast<std::byte*>(scratch) + sizeof(amx::GroupSums);
   const std::int64_t pool = pooling(args), advance = pool * p.window.stride_h;
   const std::int64_t rows = p.window.kernel_h + (pool - 1) * p.window.stride_h;  // input rows of one output row
   const std::int64_t size = e.form == Epilogue::Form::real ? 4 : 1;
@@ -147,7 +145,7 @@ static void run(const StepArgs& args, std::int64_t first, std::int64_t last, voi
       for (; filled < y + rows; ++filled) fill(args, n, filled, strip);
       for (std::int64_t block = 0; block < blocks(args); ++block) {
         compute(args, e, strip, weights(y, block), weights(y + p.window.stride_h, block), 16 * block,
-                out.data + (n * out.stride_n + oy * out.stride_h + 16 * block) * size, sums);
+                out.data + (n * out.stride_n + oy * out.stride_h) * size, sums);
       }
     }
   }

@@ -34,12 +34,17 @@ void set_real_clamp(const QNode& node, float& lo, float& hi) {
 // Arrays of one value a channel are padded to whole vectors of any instruction set.
 std::size_t padded_channels(std::int64_t channels) { return static_cast<std::size_t>((channels + 63) / 64 * 64); }
 
-std::int64_t weight_sum(const Tensor& weight, std::int64_t channel) {
+struct WeightSums {
+  std::int64_t plain = 0, absolute = 0;
+};
+WeightSums sums_of(const Tensor& weight, std::int64_t channel) {
   const std::int64_t size = weight.elements() / weight.shape()[0];
-  std::int64_t sum = 0;
-  for (std::int64_t i = 0; i < size; ++i)
-    sum += weight.span<std::int8_t>()[static_cast<std::size_t>(channel * size + i)];
-  return sum;
+  WeightSums sums;
+  for (std::int64_t i = 0; i < size; ++i) {
+    const std::int64_t w = weight.span<std::int8_t>()[static_cast<std::size_t>(channel * size + i)];
+    sums.plain += w, sums.absolute += std::abs(w);
+  }
+  return sums;
 }
 
 void set_epilogue(const QGraph& graph, const QNode& node, ConvData& data) {
@@ -48,14 +53,20 @@ void set_epilogue(const QGraph& graph, const QNode& node, ConvData& data) {
   const std::int64_t channels = node.weight.shape()[0];
   data.bias.assign(padded_channels(channels), 0);
   data.multiplier.assign(padded_channels(channels), 0.0f);
+  const double farthest = std::max(in.quant.hi - in.quant.zero, in.quant.zero - in.quant.lo);
+  double largest = 0;  // |acc * multiplier|, by rule 5's bound on acc
   for (std::int64_t c = 0; c < channels; ++c) {
     const auto i = static_cast<std::size_t>(c);
+    const WeightSums w = sums_of(node.weight, c);
     // Rule 4; may wrap mod 2^32, as the sums of products then do too (rule 5 bounds the total).
-    data.bias[i] = static_cast<std::int32_t>(node.bias_q[i] - in.quant.zero * weight_sum(node.weight, c));
+    data.bias[i] = static_cast<std::int32_t>(node.bias_q[i] - in.quant.zero * w.plain);
     data.multiplier[i] = !out.quantised ? arithmetic::real_multiplier(in.quant.step, node.weight_step[i])
                                         : arithmetic::multiplier(in.quant.step, node.weight_step[i], out.quant.step);
+    const double bound = std::abs(static_cast<double>(node.bias_q[i])) + static_cast<double>(w.absolute) * farthest;
+    largest = std::max(largest, bound * data.multiplier[i]);
   }
   Epilogue& e = data.params.epilogue;
+  e.fits_int32 = largest < 2147483000.0;  // 2^31 less what two roundings to float32 can add
   e.bias = data.bias.data();
   e.multiplier = data.multiplier.data();
   if (!out.quantised) {

@@ -179,6 +179,10 @@ inline ConvShape random_conv(Random& random, bool depthwise) {
     if (random.chance(0.1)) s.h = s.w = 1, s.window = {};
     if (depthwise) {
       s.groups = s.out_c = s.c;
+      if (random.chance(0.6)) {  // the windows that fast kernels know
+        const int kernel = random.chance(0.6) ? 3 : 5;
+        s.window = Window::square(kernel, random.between(1, 2), random.between(0, kernel / 2));
+      }
     } else if (random.chance(0.3)) {
       s.groups = random.between(2, 4);
       s.c = s.groups * random.between(1, 5), s.out_c = s.groups * random.between(1, 5);
@@ -230,13 +234,18 @@ inline std::vector<Case> convolutions(const Kernel& reference, Random& random, b
   for (int i = 0; i < 60; ++i) cases.push_back(conv_case(reference, random, random_conv(random, depthwise)));
   std::vector<ConvShape> layers;
   if (depthwise) {  // MobileNetV2's, cut to a few rows
-    layers = {{1, 6, 112, 32, 32, Window::square(3, 1, 1), 32}, {1, 7, 14, 96, 96, Window::square(3, 2, 1), 96}};
-  } else {  // the cat/dog network's, cut to a few rows where they are tall; a 1x1 of MobileNetV2
-    layers = {{1, 8, 224, 3, 16, Window::square(5)},
-              {1, 6, 110, 16, 32, Window::square(5)},
-              {2, 5, 53, 32, 16, Window::square(3)},
-              {2, 25, 25, 16, 8, Window::square(3)},
-              {1, 4, 28, 96, 24, Window::square(1)}};
+    layers = {{1, 6, 112, 32, 32, Window::square(3, 1, 1), 32},    {1, 7, 14, 96, 96, Window::square(3, 2, 1), 96},
+              {1, 9, 14, 144, 144, Window::square(3, 1, 1), 144},  {2, 7, 7, 960, 960, Window::square(3, 1, 1), 960},
+              {1, 11, 14, 240, 240, Window::square(5, 1, 2), 240}, {1, 9, 14, 72, 72, Window::square(5, 2, 2), 72},
+              {1, 9, 7, 5, 5, Window::square(3, 1, 1), 5},         {1, 6, 9, 33, 33, Window::square(5, 1, 2), 33}};
+  } else {  // the cat/dog network's, ResNet50's and MobileNetV2's, cut to a few rows where they are tall
+    layers = {{1, 8, 224, 3, 16, Window::square(5)},         {1, 6, 110, 16, 32, Window::square(5)},
+              {2, 5, 53, 32, 16, Window::square(3)},         {2, 25, 25, 16, 8, Window::square(3)},
+              {1, 4, 28, 96, 24, Window::square(1)},         {1, 13, 60, 3, 64, Window::square(7, 2, 3)},
+              {1, 9, 112, 3, 32, Window::square(3, 2, 1)},   {1, 7, 7, 64, 48, Window::square(3, 1, 1)},
+              {1, 5, 14, 128, 130, Window::square(3, 1, 1)}, {1, 9, 56, 64, 70, Window::square(3, 2, 1)},
+              {1, 8, 28, 128, 33, Window::square(1, 2)},     {2, 7, 7, 160, 200, Window::square(1)},
+              {1, 14, 14, 96, 576, Window::square(1)}};
   }
   for (const ConvShape& s : layers) {
     for (int i = 0; i < 2; ++i) cases.push_back(conv_case(reference, random, s));

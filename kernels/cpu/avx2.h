@@ -14,6 +14,9 @@ struct Constants {
   const float* multiplier = nullptr;
   __m256 lo, hi;
   __m256i zero;
+  // For clamp_bytes() and to_integer():
+  bool clamp_first = true, is_unsigned = false;
+  __m256i zero16, low_bytes, high_bytes;
 };
 
 static inline Constants constants_of(const StepArgs& args) {
@@ -25,7 +28,27 @@ static inline Constants constants_of(const StepArgs& args) {
   c.lo = _mm256_set1_ps(static_cast<float>(e.lo - e.zero));
   c.hi = _mm256_set1_ps(static_cast<float>(e.hi - e.zero));
   c.zero = _mm256_set1_epi32(e.zero);
+  c.clamp_first = !e.fits_int32;
+  c.is_unsigned = args.output.type == DType::u8;
+  c.zero16 = _mm256_set1_epi16(static_cast<short>(e.zero));
+  c.low_bytes = _mm256_set1_epi8(static_cast<char>(e.lo));
+  c.high_bytes = _mm256_set1_epi8(static_cast<char>(e.hi));
   return c;
+}
+
+// Rule 7 up to the integer; where the plan has proved that nothing overflows, pack_bytes() does all of the clamping.
+static inline __m256i to_integer(const Constants& c, __m256i accumulator, __m256 multiplier) {
+  const __m256 value = _mm256_mul_ps(_mm256_cvtepi32_ps(accumulator), multiplier);
+  return _mm256_cvtps_epi32(c.clamp_first ? _mm256_min_ps(_mm256_max_ps(value, c.lo), c.hi) : value);
+}
+
+// Four vectors of to_integer() to 32 bytes, + zero and clamped. The packs work within 128-bit lanes: lane k holds
+// elements 4k to 4k + 3 of each vector, one vector after the other.
+static inline __m256i pack_bytes(const Constants& c, __m256i v0, __m256i v1, __m256i v2, __m256i v3) {
+  const __m256i a = _mm256_adds_epi16(_mm256_packs_epi32(v0, v1), c.zero16);
+  const __m256i b = _mm256_adds_epi16(_mm256_packs_epi32(v2, v3), c.zero16);
+  if (c.is_unsigned) return _mm256_min_epu8(_mm256_max_epu8(_mm256_packus_epi16(a, b), c.low_bytes), c.high_bytes);
+  return _mm256_min_epi8(_mm256_max_epi8(_mm256_packs_epi16(a, b), c.low_bytes), c.high_bytes);
 }
 
 static inline void store_floats(__m256 values, std::int64_t count, std::byte* out) {

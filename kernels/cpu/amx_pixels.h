@@ -27,9 +27,7 @@ class Groups {
     const Window& w = p.window;
     pooled_ = p.fused_max_pool;
     out_size_ = p.epilogue.form == Epilogue::Form::real ? 4 : 1;
-    const bool point = w.kernel_h == 1 && w.kernel_w == 1 && w.stride_h == 1 && w.stride_w == 1;
-    const bool unpadded = w.pad_top + w.pad_left + w.pad_bottom + w.pad_right == 0;
-    flat_ = point && unpadded && !pooled_ && (in_.h == 1 || in_.stride_h == in_.w * in_.stride_w);
+    flat_ = direct::runs_flat(args);
     step_h_ = w.stride_h, pad_top_ = w.pad_top, pad_left_ = w.pad_left;
     segments_ = flat_ ? 1 : out_.h;
     length_ = flat_ ? std::int64_t{out_.h} * out_.w : out_.w * (pooled_ ? 2 : 1);

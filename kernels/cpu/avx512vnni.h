@@ -14,7 +14,7 @@ struct Traits {
   using Sum = __m512i;
   using WeightVector = __m512i;
   using Epilogue = avx512::Constants;
-  static constexpr int kLanes = 16, kGroup = 4, kGroupMultiple = 1, kMaxBlocks = 4;
+  static constexpr int kLanes = 16, kGroup = 4, kGroupMultiple = 1, kMaxBlocks = 2;
 
   static std::int64_t compensation_bytes(std::int64_t channels) { return (channels * 4 + 63) / 64 * 64; }
   static void set_compensation(void* packed, std::int64_t channel, std::int64_t weight_sum) {
@@ -45,18 +45,30 @@ struct Traits {
   static void store(const Epilogue& e, __m512 multiplier, Sum sum, std::int64_t count, std::byte* out) {
     avx512::store(e, multiplier, sum, count, out);
   }
-  // Pixels for each number of blocks: 24 sums, the weights and one input fill the 32 registers.
+  template <int B, class Get>
+  static void store_all(const Epilogue& e, Get get, std::byte* const* out, std::int64_t count, std::int64_t channel,
+                        std::int64_t channels) {
+    avx512::store_pixels<B>(e, get, out, count, channel, channels);
+  }
+  // Pixels for each number of blocks: at most 28 sums; 2 weights, an input and the flip fill the 32 registers. Widths
+  // of real networks are multiples of 7.
   template <class Call>
-  static void dispatch(std::int64_t blocks, Call call) {
-    switch (blocks) {
-      case 1:
-        return call(direct::Number<16>(), direct::Number<1>());
-      case 2:
-        return call(direct::Number<12>(), direct::Number<2>());
-      case 3:
-        return call(direct::Number<8>(), direct::Number<3>());
+  static void dispatch(std::int64_t blocks, std::int64_t length, bool pooled, Call call) {
+    if (blocks == 1) {
+      if (direct::best_pixels<16, 8>(length, pooled) == 8) return call(direct::Number<8>(), direct::Number<1>());
+      return call(direct::Number<16>(), direct::Number<1>());
+    }
+    switch (direct::best_pixels<14, 12, 8, 7, 4>(length, pooled)) {
+      case 14:
+        return call(direct::Number<14>(), direct::Number<2>());
+      case 8:
+        return call(direct::Number<8>(), direct::Number<2>());
+      case 7:
+        return call(direct::Number<7>(), direct::Number<2>());
+      case 4:
+        return call(direct::Number<4>(), direct::Number<2>());
       default:
-        return call(direct::Number<6>(), direct::Number<4>());
+        return call(direct::Number<12>(), direct::Number<2>());
     }
   }
 };

@@ -15,8 +15,29 @@ void pack(const StepArgs& args, const void* weights, void* packed) {
   (flips(args) ? direct::pack<Traits<true>> : direct::pack<Traits<false>>)(args, weights, packed);
 }
 
+// A flat input is flipped once into scratch memory, not again for every pair of channel blocks.
+bool flips_ahead(const StepArgs& args) { return flips(args) && direct::runs_flat(args) && args.output.c > 32; }
+
+std::size_t scratch_bytes(const StepArgs& args) {
+  const View& in = args.inputs[0];
+  return flips_ahead(args) ? static_cast<std::size_t>(in.n * in.stride_n) + View::kReadableBeyond : 0;
+}
+
 void run(const StepArgs& args, std::int64_t first, std::int64_t last, void* scratch) {
-  (flips(args) ? direct::run<Traits<true>> : direct::run<Traits<false>>)(args, first, last, scratch);
+  if (!flips(args)) return direct::run<Traits<false>>(args, first, last, scratch);
+  if (!flips_ahead(args)) return direct::run<Traits<true>>(args, first, last, scratch);
+  View input = args.inputs[0];
+  const std::int64_t last_pixel =
+      (input.n - 1) * input.stride_n + (std::int64_t{input.h} * input.w - 1) * input.stride_w;
+  const std::int64_t bytes = last_pixel + input.c;
+  for (std::int64_t i = 0; i < bytes; i += 64) {  // up to 63 bytes past the end are readable
+    const __m512i value = _mm512_loadu_si512(input.data + i);
+    _mm512_store_si512(static_cast<std::byte*>(scratch) + i, _mm512_xor_si512(value, _mm512_set1_epi8(-128)));
+  }
+  input.data = static_cast<std::byte*>(scratch);
+  StepArgs flipped = args;
+  flipped.inputs = &input;
+  direct::run<Traits<false>>(flipped, first, last, nullptr);
 }
 
 }  // namespace
@@ -30,6 +51,7 @@ const Kernel conv2d_s8_avx512vnni = {
     .run = run,
     .packed_bytes = direct::packed_bytes<Traits<false>>,
     .pack = pack,
+    .scratch_bytes = scratch_bytes,
     .reads_halo = true,
     .fuses_max_pool = true,
     .tile = direct::tile<Traits<false>>,

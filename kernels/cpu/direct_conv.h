@@ -32,6 +32,16 @@ namespace octet::kernels::direct {
   return static_cast<const ConvParams*>(args.params)->groups == 1 ? nullptr : "grouped";
 }
 
+// Whether the pixels of a whole image are one run: a 1x1 convolution of stride 1 over an input without gaps.
+[[maybe_unused]] static bool runs_flat(const StepArgs& args) {
+  const View& in = args.inputs[0];
+  const auto& p = *static_cast<const ConvParams*>(args.params);
+  const Window& w = p.window;
+  const bool point = w.kernel_h == 1 && w.kernel_w == 1 && w.stride_h == 1 && w.stride_w == 1 && !p.fused_max_pool;
+  const bool unpadded = w.pad_top + w.pad_left + w.pad_bottom + w.pad_right == 0;
+  return point && unpadded && (in.h == 1 || in.stride_h == in.w * in.stride_w);
+}
+
 // The shape of the loops, derived from a step's views.
 struct Geometry {
   const std::byte* input = nullptr;         // of the tile's first output pixel, set per row
@@ -40,14 +50,34 @@ struct Geometry {
   std::int64_t groups = 1;                  // of K elements in a run, the last one padded
   std::int64_t run_length = 1;              // elements of a run
   std::int64_t pixel_step = 0;              // bytes from one output pixel's inputs to the next one's
-  std::int64_t width = 1;                   // output pixels of a row, after pooling
+  std::int64_t width = 1;                   // output pixels of a row (of a flat image's part), after pooling
   std::int64_t pool_row_step = 0;           // bytes from one row's inputs to those of the row it is pooled with
 };
 
-// What a row of output pixels is written to.
+// What a run of output pixels is written to. The pixels of a flat image pass from row to row of the output, which may
+// have a halo between them.
 struct Target {
-  std::byte* data = nullptr;
-  std::int64_t pixel_step = 0;  // bytes
+  std::byte* data = nullptr;                  // of the row's (flat: the image's) first pixel, channel 0
+  std::int64_t pixel_step = 0, row_step = 0;  // bytes
+  std::uint32_t first = 0, width = 0;         // flat: the run's first pixel; pixels of a row. 0: not flat
+
+  // The addresses of `count` pixels from the run's pixel x on.
+  inline void pixels(std::int64_t x, std::int64_t count, std::byte** out) const {
+    if (width == 0) {
+      std::byte* at = data + x * pixel_step;
+      for (std::int64_t i = 0; i < count; ++i, at += pixel_step) out[i] = at;
+      return;
+    }
+    const std::uint32_t flat = first + static_cast<std::uint32_t>(x);
+    std::int64_t left = width - flat % width;
+    const std::int64_t gap = row_step - width * pixel_step;
+    std::byte* at = data + flat / width * row_step + flat % width * pixel_step;
+    for (std::int64_t i = 0; i < count; ++i) {
+      out[i] = at;
+      at += pixel_step;
+      if (--left == 0) at += gap, left = width;
+    }
+  }
 };
 
 template <class Traits>
@@ -133,18 +163,24 @@ __attribute__((noinline)) static void store_sums(const typename Traits::Sum (&su
                                                  const typename Traits::Epilogue& epilogue, std::int64_t channel,
                                                  std::int64_t channels, const Target& target, std::int64_t x) {
   constexpr int kOutputs = Pool ? P / 4 : P;
+  std::byte* out[kOutputs];
+  target.pixels(x, kOutputs, out);
+  const auto get = [&](std::int64_t i, int b) __attribute__((always_inline)) {
+    if constexpr (!Pool) return sums[i][b];
+    const auto upper = Traits::max(sums[2 * i][b], sums[2 * i + 1][b]);
+    return Traits::max(upper, Traits::max(sums[P / 2 + 2 * i][b], sums[P / 2 + 2 * i + 1][b]));
+  };
+  if constexpr (requires { Traits::template store_all<B>(epilogue, get, out, kOutputs, channel, channels); }) {
+    Traits::template store_all<B>(epilogue, get, out, kOutputs, channel, channels);
+    return;
+  }
+  const std::int64_t size = Traits::output_size(epilogue);
   for (int b = 0; b < B; ++b) {
     const std::int64_t left = channels - b * Traits::kLanes;
     const std::int64_t count = left < Traits::kLanes ? left : Traits::kLanes;
     const auto constants = Traits::constants(epilogue, channel + b * Traits::kLanes);
-    std::byte* out = target.data + x * target.pixel_step + b * Traits::kLanes * Traits::output_size(epilogue);
-    for (int i = 0; i < kOutputs; ++i, out += target.pixel_step) {
-      auto sum = sums[Pool ? 2 * i : i][b];
-      if constexpr (Pool) {
-        const auto upper = Traits::max(sum, sums[2 * i + 1][b]);
-        sum = Traits::max(upper, Traits::max(sums[P / 2 + 2 * i][b], sums[P / 2 + 2 * i + 1][b]));
-      }
-      Traits::store(epilogue, constants, sum, count, out);
+    for (int i = 0; i < kOutputs; ++i) {
+      Traits::store(epilogue, constants, get(i, b), count, out[i] + (channel + b * Traits::kLanes) * size);
     }
   }
 }
@@ -219,13 +255,37 @@ static std::int64_t blocks_per_tile(const StepArgs& args) {
   return all < Traits::kMaxBlocks ? all : Traits::kMaxBlocks;
 }
 
+// Parts of one image that are tiles of their own: rows, or of a flat image runs of about kFlatPixels pixels.
+constexpr std::int64_t kFlatPixels = 112;
+
+struct Parts {
+  std::int64_t count = 1, length = 1, pixels = 1;  // of one image; a part's pixels; the image's pixels when flat
+
+  explicit Parts(const StepArgs& args) : count(args.output.h), length(args.output.w), pixels(length) {
+    if (!runs_flat(args)) return;
+    pixels = std::int64_t{args.output.h} * args.output.w;
+    count = (pixels + kFlatPixels - 1) / kFlatPixels;
+    length = (pixels + count - 1) / count;
+  }
+};
+
 template <class Traits>
 static std::int64_t tiles(const StepArgs& args) {
   const std::int64_t per_tile = blocks_per_tile<Traits>(args);
-  return (blocks<Traits>(args) + per_tile - 1) / per_tile * args.output.n * args.output.h;
+  return (blocks<Traits>(args) + per_tile - 1) / per_tile * args.output.n * Parts(args).count;
 }
 
-// Tile t: output row t % rows of channel group t / rows, so that neighbours share their weights.
+// How many pixels and blocks the micro-kernel takes: call(Number<P>, Number<B>).
+template <class Traits, class Call>
+static void dispatch(std::int64_t blocks, std::int64_t length, bool pooled, Call call) {
+  if constexpr (requires { Traits::dispatch(blocks, length, pooled, call); }) {
+    Traits::dispatch(blocks, length, pooled, call);
+  } else {
+    Traits::dispatch(blocks, call);
+  }
+}
+
+// Tile t: part t % parts of channel group t / parts, so that neighbours share their weights.
 template <class Traits>
 static void run(const StepArgs& args, std::int64_t first, std::int64_t last, void*) {
   const View& in = args.inputs[0];
@@ -233,24 +293,34 @@ static void run(const StepArgs& args, std::int64_t first, std::int64_t last, voi
   const auto& p = *static_cast<const ConvParams*>(args.params);
   const auto epilogue = Traits::prepare(args);
   Geometry g = geometry_of<Traits>(args);
-  const std::int64_t rows = std::int64_t{out.n} * out.h;
-  const std::int64_t per_tile = blocks_per_tile<Traits>(args);
+  const Parts parts(args);
+  const bool flat = runs_flat(args);
+  const std::int64_t all = out.n * parts.count, per_tile = blocks_per_tile<Traits>(args);
   const std::int64_t stride = block_size<Traits>(g);
   const auto* weights = reinterpret_cast<const typename Traits::Weight*>(
       static_cast<const std::byte*>(p.weights) + Traits::compensation_bytes(blocks<Traits>(args) * Traits::kLanes));
   const std::int64_t size = Traits::output_size(epilogue);
   const std::int64_t input_rows = (p.fused_max_pool ? 2 : 1) * p.window.stride_h;  // from one output row to the next
+  g.width = parts.length;
 
   for (std::int64_t tile = first; tile < last; ++tile) {
-    const std::int64_t block = tile / rows * per_tile, n = tile % rows / out.h, oy = tile % rows % out.h;
+    const std::int64_t block = tile / all * per_tile, n = tile % all / parts.count, part = tile % parts.count;
     const std::int64_t channel = block * Traits::kLanes;
     const std::int64_t remaining = blocks<Traits>(args) - block;
     const std::int64_t count = remaining < per_tile ? remaining : per_tile;
     const std::int64_t channels = out.c - channel < count * Traits::kLanes ? out.c - channel : count * Traits::kLanes;
-    const std::int64_t y = oy * input_rows - p.window.pad_top;
-    g.input = reinterpret_cast<const std::byte*>(in.at<typename Traits::Input>(n, y, -p.window.pad_left));
-    const Target target{out.data + (n * out.stride_n + oy * out.stride_h + channel) * size, out.stride_w * size};
-    Traits::dispatch(count, [&](auto pixels, auto number) {
+    Target target{out.data + n * out.stride_n * size, out.stride_w * size, out.stride_h * size};
+    if (flat) {  // the last part is moved back to end with the image
+      const std::int64_t after = part * parts.length;
+      const std::int64_t from = after + parts.length <= parts.pixels ? after : parts.pixels - parts.length;
+      g.input = reinterpret_cast<const std::byte*>(in.at<typename Traits::Input>(n, 0, 0)) + from * g.pixel_step;
+      target.first = static_cast<std::uint32_t>(from), target.width = static_cast<std::uint32_t>(out.w);
+    } else {
+      const std::int64_t y = part * input_rows - p.window.pad_top;
+      g.input = reinterpret_cast<const std::byte*>(in.at<typename Traits::Input>(n, y, -p.window.pad_left));
+      target.data += part * target.row_step;
+    }
+    dispatch<Traits>(count, parts.length, p.fused_max_pool, [&](auto pixels, auto number) {
       constexpr int kPixels = decltype(pixels)::value, kBlocks = decltype(number)::value;
       const auto* of_block = weights + block * stride;
       if (p.fused_max_pool) {
@@ -260,6 +330,22 @@ static void run(const StepArgs& args, std::int64_t first, std::int64_t last, voi
       }
     });
   }
+}
+
+// The number of pixels among Choices that covers `length` with the least work: every micro-kernel costs about one
+// pixel's time besides its pixels. With pooling four pixels make one output.
+template <int... Choices>
+static int best_pixels(std::int64_t length, bool pooled) {
+  int best = 0;
+  std::int64_t least = 0;
+  constexpr int kChoices[] = {Choices...};
+  for (const int choice : kChoices) {
+    const std::int64_t outputs = pooled ? choice / 4 : choice;
+    if (outputs > length || (pooled && choice % 4 != 0)) continue;
+    const std::int64_t cost = (length + outputs - 1) / outputs * (choice + 1);
+    if (best == 0 || cost < least) best = choice, least = cost;
+  }
+  return best;
 }
 
 // A number as a type, for dispatch().

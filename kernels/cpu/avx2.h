@@ -75,15 +75,41 @@ static inline std::int64_t requantise(const Constants& c, __m256 product) {
   return _mm_cvtsi128_si64(low_bytes(_mm256_add_epi32(_mm256_cvtps_epi32(clamped), c.zero)));
 }
 
-static inline void store(const Constants& c, __m256 multiplier, __m256i accumulator, std::int64_t count,
-                         std::byte* out) {
-  const __m256 product = _mm256_mul_ps(_mm256_cvtepi32_ps(accumulator), multiplier);
-  if (c.form == Epilogue::Form::real) return store_floats(product, count, out);
-  const std::int64_t eight = requantise(c, product);
-  if (count == 8) {
-    __builtin_memcpy(out, &eight, 8);
-  } else {
-    for (std::int64_t i = 0; i < count; ++i) out[i] = static_cast<std::byte>(eight >> (8 * i));
+// Sums become outputs, as avx512::store_pixels() describes, with blocks of eight channels.
+template <int Blocks, class Get>
+static inline void store_pixels(const Constants& constants, Get get, std::byte* const* out, std::int64_t count,
+                                std::int64_t channel, std::int64_t channels) {
+  const Constants c = constants;  // a copy that nothing points to stays in registers
+  const __m256 m0 = _mm256_loadu_ps(c.multiplier + channel), m1 = _mm256_loadu_ps(c.multiplier + channel + 8);
+  if (c.form == Epilogue::Form::real) {
+    for (std::int64_t p = 0; p < count; ++p) {
+      std::byte* to = out[p] + channel * 4;
+      store_floats(_mm256_mul_ps(_mm256_cvtepi32_ps(get(p, 0)), m0), channels < 8 ? channels : 8, to);
+      if (Blocks == 2) store_floats(_mm256_mul_ps(_mm256_cvtepi32_ps(get(p, 1)), m1), channels - 8, to + 32);
+    }
+    return;
+  }
+  constexpr std::int64_t kTogether = Blocks == 2 ? 2 : 4;  // pixels of 32 bytes
+  const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+  const std::int64_t last = count - 1;  // the last ones may repeat the last pixel
+  for (std::int64_t p = 0; p < count; p += kTogether) {
+    const auto pixel = [&](std::int64_t i) { return p + i < count ? p + i : last; };
+    const auto integer = [&](std::int64_t i) __attribute__((always_inline)) {
+      if constexpr (Blocks == 2) return to_integer(c, get(pixel(i / 2), static_cast<int>(i % 2)), i % 2 == 0 ? m0 : m1);
+      return to_integer(c, get(pixel(i), 0), m0);
+    };
+    alignas(32) std::byte bytes[32];
+    const __m256i packed = pack_bytes(c, integer(0), integer(1), integer(2), integer(3));
+    _mm256_store_si256(reinterpret_cast<__m256i*>(bytes), _mm256_permutevar8x32_epi32(packed, order));
+    for (std::int64_t i = 0; i < kTogether; ++i) {
+      std::byte* to = out[pixel(i)] + channel;
+      const std::byte* from = bytes + i * 8 * Blocks;
+      if (channels == 8 * Blocks) {
+        __builtin_memcpy(to, from, 8 * Blocks);
+      } else {
+        for (std::int64_t k = 0; k < channels; ++k) to[k] = from[k];
+      }
+    }
   }
 }
 

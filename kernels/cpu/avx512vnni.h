@@ -40,11 +40,7 @@ struct Traits {
   static void multiply_add(Sum& sum, __m512i x, WeightVector w) {
     asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(x), "v"(w));
   }
-  static __m512 constants(const Epilogue& e, std::int64_t channel) { return _mm512_loadu_ps(e.multiplier + channel); }
   static Sum max(Sum a, Sum b) { return _mm512_max_epi32(a, b); }
-  static void store(const Epilogue& e, __m512 multiplier, Sum sum, std::int64_t count, std::byte* out) {
-    avx512::store(e, multiplier, sum, count, out);
-  }
   template <int B, class Get>
   static void store_all(const Epilogue& e, Get get, std::byte* const* out, std::int64_t count, std::int64_t channel,
                         std::int64_t channels) {

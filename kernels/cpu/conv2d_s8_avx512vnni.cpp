@@ -19,22 +19,20 @@ void pack(const StepArgs& args, const void* weights, void* packed) {
 bool flips_ahead(const StepArgs& args) { return flips(args) && direct::runs_flat(args) && args.output.c > 32; }
 
 std::size_t scratch_bytes(const StepArgs& args) {
-  const View& in = args.inputs[0];
-  return flips_ahead(args) ? static_cast<std::size_t>(in.n * in.stride_n) + View::kReadableBeyond : 0;
+  return flips_ahead(args) ? static_cast<std::size_t>(direct::input_span(args).count) + View::kReadableBeyond : 0;
 }
 
 void run(const StepArgs& args, std::int64_t first, std::int64_t last, void* scratch) {
   if (!flips(args)) return direct::run<Traits<false>>(args, first, last, scratch);
   if (!flips_ahead(args)) return direct::run<Traits<true>>(args, first, last, scratch);
   View input = args.inputs[0];
-  const std::int64_t last_pixel =
-      (input.n - 1) * input.stride_n + (std::int64_t{input.h} * input.w - 1) * input.stride_w;
-  const std::int64_t bytes = last_pixel + input.c;
-  for (std::int64_t i = 0; i < bytes; i += 64) {  // up to 63 bytes past the end are readable
-    const __m512i value = _mm512_loadu_si512(input.data + i);
-    _mm512_store_si512(static_cast<std::byte*>(scratch) + i, _mm512_xor_si512(value, _mm512_set1_epi8(-128)));
+  const direct::Span span = direct::input_span(args);
+  auto* to = static_cast<std::byte*>(scratch);
+  for (std::int64_t i = 0; i < span.count; i += 64) {  // up to 63 bytes past the end are readable
+    const __m512i value = _mm512_loadu_si512(input.data + span.first + i);
+    _mm512_store_si512(to + i, _mm512_xor_si512(value, _mm512_set1_epi8(-128)));
   }
-  input.data = static_cast<std::byte*>(scratch);
+  input.data = to - span.first;
   StepArgs flipped = args;
   flipped.inputs = &input;
   direct::run<Traits<false>>(flipped, first, last, nullptr);

@@ -42,6 +42,23 @@ namespace octet::kernels::direct {
   return point && unpadded && (in.h == 1 || in.stride_h == in.w * in.stride_w);
 }
 
+// The bytes of an 8-bit input that a step reads, halo included: kernels that change their inputs' form do it once for
+// all of them, not again for every block of channels.
+struct Span {
+  std::int64_t first = 0, count = 0;  // counted from in.data
+};
+[[maybe_unused]] static Span input_span(const StepArgs& args) {
+  const View &in = args.inputs[0], &out = args.output;
+  const auto& p = *static_cast<const ConvParams*>(args.params);
+  const Window& w = p.window;
+  const std::int64_t pool = p.fused_max_pool ? 2 : 1;
+  const std::int64_t last_y = (pool * out.h - 1) * w.stride_h - w.pad_top + w.span_h() - 1;
+  const std::int64_t last_x = (pool * out.w - 1) * w.stride_w - w.pad_left + w.span_w() - 1;
+  const std::int64_t first = -w.pad_top * in.stride_h - w.pad_left * in.stride_w;
+  const std::int64_t last = (in.n - 1) * in.stride_n + last_y * in.stride_h + last_x * in.stride_w + in.c;
+  return {first, last - first};
+}
+
 // The shape of the loops, derived from a step's views.
 struct Geometry {
   const std::byte* input = nullptr;         // of the tile's first output pixel, set per row
@@ -112,6 +129,17 @@ static std::int64_t block_size(const Geometry& g) {
   return g.run_rows * g.run_taps * g.groups * Traits::kLanes * Traits::kGroup;
 }
 
+// What weights are before packing: as packed, or Traits::Source.
+template <class Traits>
+struct SourceOf {
+  using Type = typename Traits::Weight;
+};
+template <class Traits>
+requires requires { typename Traits::Source; }
+struct SourceOf<Traits> {
+  using Type = typename Traits::Source;
+};
+
 template <class Traits>
 static std::size_t packed_bytes(const StepArgs& args) {
   const Geometry g = geometry_of<Traits>(args);
@@ -127,7 +155,7 @@ static void pack(const StepArgs& args, const void* source, void* packed) {
   const Window& w = static_cast<const ConvParams*>(args.params)->window;
   const std::int64_t channels = args.inputs[0].c, taps = std::int64_t{w.kernel_h} * w.kernel_w;
   std::memset(packed, 0, packed_bytes<Traits>(args));
-  const auto* weights = static_cast<const Weight*>(source);
+  const auto* weights = static_cast<const typename SourceOf<Traits>::Type*>(source);
   const std::int64_t head = Traits::compensation_bytes(blocks<Traits>(args) * Traits::kLanes);
   auto* target = reinterpret_cast<Weight*>(static_cast<std::byte*>(packed) + head);
   for (std::int64_t o = 0; o < args.output.c; ++o) {
@@ -135,7 +163,7 @@ static void pack(const StepArgs& args, const void* source, void* packed) {
     std::int64_t sum = 0;
     for (std::int64_t c = 0; c < channels; ++c) {
       for (std::int64_t tap = 0; tap < taps; ++tap) {
-        const Weight value = *weights++;
+        const auto value = static_cast<Weight>(*weights++);
         sum += static_cast<std::int64_t>(value);
         // Which run, and where in it: with one run a row, the taps of the row follow each other.
         const std::int64_t ky = tap / w.kernel_w, kx = tap % w.kernel_w;
@@ -172,15 +200,15 @@ __attribute__((noinline)) static void store_sums(const typename Traits::Sum (&su
   };
   if constexpr (requires { Traits::template store_all<B>(epilogue, get, out, kOutputs, channel, channels); }) {
     Traits::template store_all<B>(epilogue, get, out, kOutputs, channel, channels);
-    return;
-  }
-  const std::int64_t size = Traits::output_size(epilogue);
-  for (int b = 0; b < B; ++b) {
-    const std::int64_t left = channels - b * Traits::kLanes;
-    const std::int64_t count = left < Traits::kLanes ? left : Traits::kLanes;
-    const auto constants = Traits::constants(epilogue, channel + b * Traits::kLanes);
-    for (int i = 0; i < kOutputs; ++i) {
-      Traits::store(epilogue, constants, get(i, b), count, out[i] + (channel + b * Traits::kLanes) * size);
+  } else {
+    const std::int64_t size = Traits::output_size(epilogue);
+    for (int b = 0; b < B; ++b) {
+      const std::int64_t left = channels - b * Traits::kLanes;
+      const std::int64_t count = left < Traits::kLanes ? left : Traits::kLanes;
+      const auto constants = Traits::constants(epilogue, channel + b * Traits::kLanes);
+      for (int i = 0; i < kOutputs; ++i) {
+        Traits::store(epilogue, constants, get(i, b), count, out[i] + (channel + b * Traits::kLanes) * size);
+      }
     }
   }
 }

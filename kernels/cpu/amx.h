@@ -32,6 +32,7 @@ static inline void release() { asm volatile("tilerelease"); }
 
 #define OCTET_TILE_LOAD(tile, from, stride) \
   asm volatile("tileloadd (%0,%1,1), %%tmm" #tile ::"r"(from), "r"(stride) : "memory")
+#define OCTET_TILE_ZERO(tile) asm volatile("tilezero %%tmm" #tile ::)
 #define OCTET_TILE_STORE(tile, to) \
   asm volatile("tilestored %%tmm" #tile ", (%0,%1,1)" ::"r"(to), "r"(std::int64_t{64}) : "memory")
 
@@ -46,17 +47,20 @@ struct alignas(64) GroupSums {
 template <int Blocks>
 static void store_group(const avx512::Constants& e, const GroupSums& sums, const Group& group, bool pooled,
                         std::int64_t rows, std::int64_t channel, std::int64_t channels) {
+  const std::int32_t* bias = e.bias + channel;
+  const __m512i biases[2] = {_mm512_loadu_si512(bias), _mm512_loadu_si512(bias + 16)};
   if (pooled) {
     const auto get = [&](std::int64_t p, int block) __attribute__((always_inline)) {
       const Sums &upper = sums.of[block][0], &lower = sums.of[block][1];
       const __m512i above = _mm512_max_epi32(load(upper[2 * p]), load(upper[2 * p + 1]));
-      return _mm512_max_epi32(above, _mm512_max_epi32(load(lower[2 * p]), load(lower[2 * p + 1])));
+      const __m512i below = _mm512_max_epi32(load(lower[2 * p]), load(lower[2 * p + 1]));
+      return _mm512_add_epi32(_mm512_max_epi32(above, below), biases[block]);
     };
     return avx512::store_pixels<Blocks>(e, get, group.out, group.outputs, channel, channels);
   }
   for (std::int64_t tile = 0; tile * rows < group.outputs; ++tile) {
     const auto get = [&](std::int64_t p, int block) __attribute__((always_inline)) {
-      return load(sums.of[block][tile][p]);
+      return _mm512_add_epi32(load(sums.of[block][tile][p]), biases[block]);
     };
     avx512::store_pixels<Blocks>(e, get, group.out + tile * rows, rows, channel, channels);
   }

@@ -2,8 +2,10 @@
 //
 // A tile takes up to 16 pixels whose inputs lie a constant step apart. A row of the image is such a run of pixels; so
 // is a whole image when nothing lies between its rows (a 1x1 convolution of stride 1 over an input without a halo):
-// then small images fill their tiles (7 x 7 = 49 = 4 tiles of 13, where 7 rows of 7 would take 7). A group is two
-// tiles. With a fused 2x2 max-pool it is the same columns of two rows, and its outputs are half a tile's.
+// then small images fill their tiles (7 x 7 = 49 = 4 tiles of 13, where 7 rows of 7 would take 7). Two short rows with
+// the halo between them are one too (7 + 2 + 7 = 16): what comes out for the halo's pixels is stored where the next
+// real pixel is stored right afterwards. A group is two tiles. With a fused 2x2 max-pool it is the same columns of two
+// rows, and its outputs are half a tile's.
 #pragma once
 
 #include "kernels/cpu/direct_conv.h"
@@ -35,6 +37,13 @@ class Groups {
     // Tiles of equal size; pooling needs even ones.
     rows_ = (length_ + least - 1) / least;
     if (pooled_) rows_ += rows_ % 2;
+    const std::int64_t row_step = in_.stride_h * w.stride_h;  // from one output row's inputs to the next one's
+    const bool joins = !flat_ && !pooled_ && out_.h >= 2 && row_step % g_.pixel_step == 0;
+    if (joins && out_.w + row_step / g_.pixel_step <= kPixels) {
+      gap_ = row_step / g_.pixel_step - out_.w;
+      segments_ = (out_.h + 1) / 2;
+      rows_ = length_ = 2 * out_.w + gap_;
+    }
     per_segment_ = (length_ + rows_ - 1) / rows_;
     tiles_ = per_segment_ * segments_ * out_.n;
   }
@@ -65,12 +74,20 @@ class Groups {
     // The last tile of a segment is moved back to end with it: pixels may be computed twice, with the same result.
     const std::int64_t after = std::int64_t{t % per_segment} * rows_;
     const std::int64_t x = after + rows_ <= length_ ? after : length_ - rows_;
-    const std::int64_t row = std::int64_t{y} * (pooled_ ? 2 : 1) * step_h_ - pad_top_;
+    // (Of an odd number of joined rows the last two are taken together once more.)
+    const std::int64_t oy = gap_ < 0 ? y : 2 * y + 1 < static_cast<std::uint32_t>(out_.h) ? 2 * y : out_.h - 2;
+    const std::int64_t row = oy * (pooled_ ? 2 : 1) * step_h_ - pad_top_;
     input = reinterpret_cast<const std::byte*>(in_.at<std::uint8_t>(n, row, -pad_left_)) + x * g_.pixel_step;
     const std::int64_t step = out_.stride_w * out_size_;
     if (!flat_) {
       const std::int64_t first = pooled_ ? x / 2 : x, outputs = pooled_ ? rows_ / 2 : rows_;
-      std::byte* to = out_.data + (n * out_.stride_n + y * out_.stride_h) * out_size_ + first * step;
+      std::byte* to = out_.data + (n * out_.stride_n + oy * out_.stride_h) * out_size_ + first * step;
+      if (gap_ >= 0) {
+        std::byte* below = to + out_.stride_h * out_size_;
+        for (std::int64_t i = 0; i < out_.w; ++i) out[i] = to + i * step, out[out_.w + gap_ + i] = below + i * step;
+        for (std::int64_t i = 0; i < gap_; ++i) out[out_.w + i] = below;
+        return;
+      }
       for (std::int64_t i = 0; i < outputs; ++i, to += step) out[i] = to;
       return;
     }
@@ -91,6 +108,7 @@ class Groups {
   bool pooled_ = false, flat_ = false;
   std::int64_t out_size_ = 1, step_h_ = 1, pad_top_ = 0, pad_left_ = 0;
   std::int64_t segments_ = 1, length_ = 1, rows_ = 1, per_segment_ = 1, tiles_ = 1;
+  std::int64_t gap_ = -1;  // pixels between two rows that one tile takes together
 };
 
 }  // namespace octet::kernels::amx

@@ -86,7 +86,7 @@ template <bool Unsigned, bool Pool>
 static void row_of(const StepArgs& args, const avx512::Constants& e, const std::byte* strip, const std::byte* upper,
                    const std::byte* lower, std::int64_t channel, std::byte* out, amx::GroupSums* sums) {
   constexpr std::int64_t kOutputs = Pool ? amx::kPixels / 2 : amx::kPixels;
-  const std::int64_t none = 0, weight_rows = 64, columns = kColumnBytes, width = args.output.w;
+  const std::int64_t weight_rows = 64, columns = kColumnBytes, width = args.output.w;
   const std::int64_t size = e.form == Epilogue::Form::real ? 4 : 1, step = args.output.stride_w * size;
   const std::int64_t left = args.output.c - channel, count = left < 16 ? left : 16;
   amx::Group group;
@@ -98,8 +98,8 @@ static void row_of(const StepArgs& args, const avx512::Constants& e, const std::
   for (std::int64_t x = 0; x < width; x += kOutputs) {
     const std::int64_t from = x + kOutputs <= width ? x : width - kOutputs;  // moved back at the end of the row
     const std::byte* column = strip + from * (Pool ? 2 : 1) * kColumnBytes;
-    OCTET_TILE_LOAD(0, e.bias + channel, none);
-    if constexpr (Pool) OCTET_TILE_LOAD(1, e.bias + channel, none);
+    OCTET_TILE_ZERO(0);
+    if constexpr (Pool) OCTET_TILE_ZERO(1);
     OCTET_TILE_LOAD(2, column, columns);
     OCTET_TILE_LOAD(3, column + 64, columns);
     if constexpr (Unsigned) {

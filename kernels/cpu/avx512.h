@@ -119,10 +119,18 @@ static inline void store_pixels(const Constants& constants, Get get, std::byte* 
                          p3 = p + 3 < count ? p + 3 : last;
       const __m512i bytes = narrow(c, to_integer(c, get(p, 0), m0), to_integer(c, get(p1, 0), m0),
                                    to_integer(c, get(p2, 0), m0), to_integer(c, get(p3, 0), m0));
-      _mm_mask_storeu_epi8(out[p] + channel, mask, _mm512_castsi512_si128(bytes));
-      _mm_mask_storeu_epi8(out[p1] + channel, mask, _mm512_extracti32x4_epi32(bytes, 1));
-      _mm_mask_storeu_epi8(out[p2] + channel, mask, _mm512_extracti32x4_epi32(bytes, 2));
-      _mm_mask_storeu_epi8(out[p3] + channel, mask, _mm512_extracti32x4_epi32(bytes, 3));
+      const __m128i of[4] = {_mm512_castsi512_si128(bytes), _mm512_extracti32x4_epi32(bytes, 1),
+                             _mm512_extracti32x4_epi32(bytes, 2), _mm512_extracti32x4_epi32(bytes, 3)};
+      const std::int64_t pixels[4] = {p, p1, p2, p3};
+#pragma GCC unroll 4
+      for (int i = 0; i < 4; ++i) {
+        std::byte* to = out[pixels[i]] + channel;
+        if (channels == 16) {
+          _mm_storeu_si128(reinterpret_cast<__m128i*>(to), of[i]);
+        } else {
+          _mm_mask_storeu_epi8(to, mask, of[i]);
+        }
+      }
     }
   }
 }

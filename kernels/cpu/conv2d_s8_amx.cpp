@@ -210,7 +210,7 @@ class Direct {
 };
 
 void run(const StepArgs& args, std::int64_t first, std::int64_t last, void* scratch) {
-  if (strip::suits(args)) return strip::run(args, first, last, scratch);
+  if (strip::suits(args)) return strip::Strip(args, scratch).run(first, last);
   Direct(args, scratch).run(first, last);
 }
 std::int64_t tiles(const StepArgs& args) { return strip::suits(args) ? strip::tiles(args) : Direct::tiles(args); }

@@ -214,6 +214,11 @@ void run(const StepArgs& args, std::int64_t first, std::int64_t last, void* scra
   Direct(args, scratch).run(first, last);
 }
 std::int64_t tiles(const StepArgs& args) { return strip::suits(args) ? strip::tiles(args) : Direct::tiles(args); }
+Tile tile(const StepArgs& args) {
+  if (strip::suits(args)) return {2 * kPixels, 16};
+  const direct::Geometry g = direct::geometry_of<Packing>(args);
+  return {static_cast<std::int32_t>(2 * Groups(args, g).rows()), args.output.c > 16 ? 32 : 16};
+}
 std::size_t packed_bytes(const StepArgs& args) {
   return strip::suits(args) ? strip::packed_bytes(args) : direct::packed_bytes<Packing>(args);
 }
@@ -244,6 +249,7 @@ const Kernel conv2d_s8_amx = {
     .scratch_bytes = scratch_bytes,
     .reads_halo = true,
     .fuses_max_pool = true,
+    .tile = tile,
 };
 
 }  // namespace octet::kernels

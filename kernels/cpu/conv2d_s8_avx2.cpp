@@ -111,7 +111,7 @@ const Kernel conv2d_s8_avx2 = {
     .scratch_bytes = scratch_bytes,
     .reads_halo = true,
     .fuses_max_pool = true,
-    .tile = direct::tile<Traits>,
+    .tile = direct::tile<Bytes>,
 };
 
 }  // namespace octet::kernels

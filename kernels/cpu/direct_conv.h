@@ -387,10 +387,11 @@ template <class Traits>
 static Tile tile(const StepArgs& args) {
   const auto& p = *static_cast<const ConvParams*>(args.params);
   Tile tile;
-  Traits::dispatch(blocks_per_tile<Traits>(args), [&](auto pixels, auto number) {
+  const auto name = [&](auto pixels, auto number) {
     constexpr int kPixels = decltype(pixels)::value, kBlocks = decltype(number)::value;
     tile = {p.fused_max_pool ? kPixels / 4 * 4 : kPixels, kBlocks * Traits::kLanes};
-  });
+  };
+  dispatch<Traits>(blocks_per_tile<Traits>(args), Parts(args).length, p.fused_max_pool, name);
   return tile;
 }
 

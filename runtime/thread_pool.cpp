@@ -41,7 +41,7 @@ int available_threads() {
   return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
 }
 
-ThreadPool::ThreadPool(int threads) {
+ThreadPool::ThreadPool(int threads) : shares_(static_cast<std::size_t>(std::clamp(threads, 1, 1024))) {
   require(threads >= 1 && threads <= 1024, "{} threads: a number from 1 to 1024 was expected", threads);
   try {
     for (int worker = 1; worker < threads; ++worker) workers_.emplace_back([this, worker] { work(worker); });
@@ -63,10 +63,13 @@ void ThreadPool::stop() {
 }
 
 void ThreadPool::take_chunks(int worker) {
-  for (;;) {
-    const std::int64_t first = next_.fetch_add(chunk_, std::memory_order_relaxed);
-    if (first >= tiles_) return;
-    task_(context_, first, std::min(first + chunk_, tiles_), worker);
+  for (std::size_t i = 0; i < shares_.size(); ++i) {  // the own share first
+    Share& share = shares_[(static_cast<std::size_t>(worker) + i) % shares_.size()];
+    for (;;) {
+      const std::int64_t first = share.next.fetch_add(chunk_, std::memory_order_relaxed);
+      if (first >= share.end) break;
+      task_(context_, first, std::min(first + chunk_, share.end), worker);
+    }
   }
 }
 
@@ -79,9 +82,13 @@ void ThreadPool::run(std::int64_t tiles, Task task, void* context) {
   }
   task_ = task;
   context_ = context;
-  tiles_ = tiles;
   chunk_ = std::max<std::int64_t>(1, tiles / (std::int64_t{threads()} * 4));
-  next_.store(0, std::memory_order_relaxed);
+  const auto count = static_cast<std::int64_t>(shares_.size());
+  for (std::int64_t i = 0; i < count; ++i) {
+    Share& share = shares_[static_cast<std::size_t>(i)];
+    share.next.store(tiles * i / count, std::memory_order_relaxed);
+    share.end = tiles * (i + 1) / count;
+  }
   working_.store(static_cast<int>(workers_.size()), std::memory_order_relaxed);
   generation_.fetch_add(1, std::memory_order_release);
   generation_.notify_all();

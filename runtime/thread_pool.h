@@ -1,6 +1,8 @@
 // ThreadPool: splits the tiles of one step over a few threads. Tiles are output tiles, never parts of one sum, so the
-// result does not depend on who ran what. Tiles are handed out one chunk at a time: a thread that the system took away
-// for other work costs the others one chunk, not an equal share.
+// result does not depend on who ran what. Every thread starts at its own share of the tiles, the same part of every
+// step, so that it mostly reads what it wrote itself a step ago and its cache still holds. Tiles are taken one chunk at
+// a time, and whoever is done helps the others: a thread that the system took away for other work costs one chunk, not
+// a share.
 #pragma once
 
 #include <atomic>
@@ -31,12 +33,16 @@ class ThreadPool {
   void work(int worker);
   void take_chunks(int worker);
 
+  struct alignas(64) Share {  // of one thread: the tiles that nobody has taken yet
+    std::atomic<std::int64_t> next{0};
+    std::int64_t end = 0;
+  };
+
   // The job that all are working on. Written by run() before `generation_` is raised, read by the workers after it.
   Task task_ = nullptr;
   void* context_ = nullptr;
-  std::int64_t tiles_ = 0;
   std::int64_t chunk_ = 1;
-  std::atomic<std::int64_t> next_{0};
+  std::vector<Share> shares_;
   std::atomic<int> working_{0};
   std::atomic<std::uint32_t> generation_{0};
   std::atomic<bool> busy_{false};

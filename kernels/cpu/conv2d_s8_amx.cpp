@@ -29,6 +29,7 @@ struct Packing {
 
 constexpr std::size_t kScratch = 2 * sizeof(GroupSums);
 constexpr std::int64_t kChunkBytes = 24 * 1024;  // of weights: half of a first-level cache
+constexpr std::int64_t kRegionBytes = 1 << 20;   // of weights that every region reads again: half of a second-level one
 
 // sums += inputs x weights for one or two tiles of pixels and one or two blocks of channels.
 template <bool Unsigned, int Tiles, int Blocks>
@@ -90,9 +91,13 @@ struct Waiting {
   std::int64_t channel = 0, channels = 0;
 };
 
-// Tile t of a step: chunk after chunk of channels, in each group after group of pixels, in each pair after pair of
-// channel blocks. A chunk is two pairs at least, because 64 channels are a cache line of outputs, which should be
-// written at once; more where their weights stay in the first-level cache.
+// Tile t of a step: region after region of pixels, in each chunk after chunk of channels, in each group after group of
+// pixels, in each pair after pair of channel blocks.
+//
+// A chunk is two pairs at least, because 64 channels are a cache line of outputs, which should be written at once; more
+// where their weights stay in the first-level cache. Threads share a step by tiles in order: regions make a thread's
+// share some rows of the image rather than some channels of all rows, so that the next layer finds its inputs in the
+// same core's cache. Where weights are larger than activations, all threads share the rows and not the weights.
 class Direct {
  public:
   Direct(const StepArgs& args, void* scratch)
@@ -106,6 +111,8 @@ class Direct {
     pairs_ = pairs(args);
     const std::int64_t fit = kChunkBytes / (2 * o_.block_stride);
     chunk_pairs_ = fit < 2 ? 2 : fit;
+    const std::int64_t bytes = pairs_ * 2 * o_.block_stride, count = groups_.count();
+    regions_ = count >= 16 && bytes <= kRegionBytes / 2 ? 4 : count >= 4 && bytes <= kRegionBytes ? 2 : 1;
   }
 
   static std::int64_t tiles(const StepArgs& args) {
@@ -139,13 +146,24 @@ class Direct {
     return pairs_ - pair < chunk_pairs_ ? pairs_ - pair : chunk_pairs_;
   }
 
+  std::int64_t region_start(std::int64_t region) const { return groups_.count() * region / regions_; }
+
   void start(std::int64_t t) {
-    const std::int64_t whole = groups_.count() * chunk_pairs_;
+    region_ = 0;
+    while (region_ + 1 < regions_ && t >= region_start(region_ + 1) * pairs_) ++region_;
+    enter_region();
+    t -= first_group_ * pairs_;
+    const std::int64_t whole = of_region_ * chunk_pairs_;
     enter_chunk(t / whole * chunk_pairs_);
     const std::int64_t inside = t % whole;
     group_ = inside / of_chunk_, pair_ = inside % of_chunk_;
     o_.ahead += inside * steps_ * o_.ahead_lines * 64;
     find();
+  }
+
+  void enter_region() {
+    first_group_ = region_start(region_);
+    of_region_ = region_start(region_ + 1) - first_group_;
   }
 
   void enter_chunk(std::int64_t pair) {
@@ -154,7 +172,7 @@ class Direct {
     // The next chunk's weights are fetched meanwhile, spread over all steps of this one.
     const std::int64_t next = pair + of_chunk_, lines = next < pairs_ ? pairs_from(next) * 2 * o_.block_stride / 64 : 0;
     steps_ = o_.block_stride / kTileBytes;
-    const std::int64_t all = groups_.count() * of_chunk_ * steps_;
+    const std::int64_t all = of_region_ * of_chunk_ * steps_;
     o_.ahead_lines = (lines + all - 1) / all;
     o_.ahead = static_cast<const std::int8_t*>(p_.weights) + next * 2 * o_.block_stride;
   }
@@ -163,9 +181,14 @@ class Direct {
     o_.ahead += steps_ * o_.ahead_lines * 64;
     if (++pair_ < of_chunk_) return;
     pair_ = 0;
-    if (++group_ == groups_.count()) {
-      if (chunk_ + of_chunk_ >= pairs_) return;
-      enter_chunk(chunk_ + of_chunk_);
+    if (++group_ == of_region_) {
+      std::int64_t next = chunk_ + of_chunk_;
+      if (next >= pairs_) {
+        if (++region_ == regions_) return;
+        enter_region();
+        next = 0;
+      }
+      enter_chunk(next);
     }
     find();
   }
@@ -173,7 +196,7 @@ class Direct {
   // The group before may still wait for its last store.
   void find() {
     current_ = 1 - current_;
-    groups_.find(group_, found_[current_]);
+    groups_.find(first_group_ + group_, found_[current_]);
   }
 
   void prepare(Waiting& now) {
@@ -203,8 +226,10 @@ class Direct {
   GroupSums* sums_;
   Operands o_;
   std::int64_t pairs_ = 1, chunk_pairs_ = 1, steps_ = 1;
-  std::int64_t chunk_ = 0, of_chunk_ = 1, group_ = 0, pair_ = 0;  // where the next tile is
-  Group found_[2];                                                // this group of pixels and the one before
+  std::int64_t regions_ = 1;
+  // Where the next tile is.
+  std::int64_t region_ = 0, first_group_ = 0, of_region_ = 1, chunk_ = 0, of_chunk_ = 1, group_ = 0, pair_ = 0;
+  Group found_[2];  // this group of pixels and the one before
   int current_ = 0;
   Waiting waiting_[2];
 };

@@ -91,18 +91,18 @@ static void run(const StepArgs& args, std::int64_t first, std::int64_t last, voi
   const View& out = args.output;
   const auto& p = *static_cast<const ConvParams*>(args.params);
   const Row of{&in, &out, &p};
+  using Micros = Table<L, typename UpTo<kPixels>::type>;
   const std::int64_t pieces = (out.w + kPixels - 1) / kPixels;
   for (std::int64_t row = first; row < last; ++row) {
     const std::int64_t n = row / out.h, oy = row % out.h;
-    for (std::int64_t v = 0; v < vectors<L>(args); ++v) {
-      const std::int64_t channel = v * L::kFloats;
-      const auto* weights = static_cast<const float*>(p.weights) + channel * taps(args);
-      for (std::int64_t i = 0; i < pieces; ++i) {  // of equal width
-        const std::int64_t from = out.w * i / pieces, to = out.w * (i + 1) / pieces;
-        const float* input = in.at<float>(n, oy * p.window.stride_h - p.window.pad_top,
-                                          from * p.window.stride_w - p.window.pad_left, channel);
-        Table<L, typename UpTo<kPixels>::type>::kMicro[to - from - 1](of, input, weights, channel,
-                                                                      out.at<float>(n, oy, from, channel));
+    for (std::int64_t i = 0; i < pieces; ++i) {  // of equal width
+      const std::int64_t from = out.w * i / pieces, to = out.w * (i + 1) / pieces;
+      const float* input =
+          in.at<float>(n, oy * p.window.stride_h - p.window.pad_top, from * p.window.stride_w - p.window.pad_left);
+      // All channels of a piece before the next one: its input is then read once, in order.
+      for (std::int64_t channel = 0; channel < out.c; channel += L::kFloats) {
+        Micros::kMicro[to - from - 1](of, input + channel, static_cast<const float*>(p.weights) + channel * taps(args),
+                                      channel, out.at<float>(n, oy, from, channel));
       }
     }
   }

@@ -325,14 +325,19 @@ static void run(const StepArgs& args, std::int64_t first, std::int64_t last, voi
   }
 }
 
-// The largest block of sums of this step.
+// The largest block of registers of this step.
 template <class L>
 static Tile tile(const StepArgs& args) {
   const Split<L> split(args);
   const bool pool = static_cast<const ConvParams*>(args.params)->fused_max_pool;
-  const int rows = pool ? 2 : static_cast<int>(split.rows_at_once);
   const int vectors = args.output.c > L::kFloats ? kVectors : 1;
-  return {rows * most_pixels<L>(rows, vectors), vectors * L::kFloats};
+  const int rows = pool ? 2 : static_cast<int>(split.rows_at_once);
+  const int most = most_pixels<L>(rows, vectors) / (pool ? 2 : 1);
+  // A flat strip's length varies by a pixel; the longest one counts.
+  const std::int64_t strips = split.shape.flat ? split.strips_an_image : 1;
+  const auto width = static_cast<int>((split.shape.out.w + strips - 1) / strips);
+  const int pieces = (width + most - 1) / most;
+  return {rows * ((width + pieces - 1) / pieces) * (pool ? 2 : 1), vectors * L::kFloats};
 }
 
 [[maybe_unused]] static const char* refuse(const StepArgs& args) {

@@ -100,11 +100,11 @@ TEST_CASE("an instruction set that is not here is refused, and those that are he
 
 // On every level: no kernel from another level; and where the level has its own convolution, that one runs.
 TEST_CASE("a program uses the kernels of its level") {
-  const Quantised q = quantised(chain(), calib::Scheme::symmetric);
+  const models::LoadedModel model = models::load_model("catdog", {});  // deep enough for every kernel to be worth it
   const auto all = kernels::all_kernels();
   for (const Isa level : kernels::available_isas()) {
     CAPTURE(kernels::name_of(level));
-    const auto program = kernels::plan(q.graph, {.isa = level});
+    const auto program = kernels::plan(model.network, {.isa = level});
     CHECK(program->isa == kernels::name_of(level));
     int own = 0;
     for (const Step& step : program->steps) {

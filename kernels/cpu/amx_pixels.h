@@ -21,6 +21,8 @@ struct Group {
   std::byte* out[2 * kPixels] = {};
 };
 
+namespace {  // (no weak symbols from files of one instruction set)
+
 class Groups {
  public:
   Groups(const StepArgs& args, const direct::Geometry& geometry)
@@ -110,5 +112,7 @@ class Groups {
   std::int64_t segments_ = 1, length_ = 1, rows_ = 1, per_segment_ = 1, tiles_ = 1;
   std::int64_t gap_ = -1;  // pixels between two rows that one tile takes together
 };
+
+}  // namespace
 
 }  // namespace octet::kernels::amx

@@ -112,6 +112,8 @@ static void sum_tiles(const std::byte* first, const std::byte* second, std::int6
 #undef OCTET_MULTIPLY
 }
 
+namespace {  // (no weak symbols from files of one instruction set)
+
 class Strip {
  public:
   Strip(const StepArgs& args, void* scratch)
@@ -225,5 +227,7 @@ class Strip {
   int current_ = 0;
   std::int64_t channel_ = 0, channels_ = 0;  // of the sums that wait; none
 };
+
+}  // namespace
 
 }  // namespace octet::kernels::strip

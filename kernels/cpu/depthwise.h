@@ -20,13 +20,16 @@
 #pragma once
 
 #include <cstring>
-#include <numeric>
 
 #include "kernels/kernel.h"
 
 namespace octet::kernels::depthwise {
 
 constexpr int kTaps = 4;  // of one group
+
+static constexpr std::int64_t greatest_common_divisor(std::int64_t a, std::int64_t b) {
+  return b == 0 ? a : greatest_common_divisor(b, a % b);
+}
 
 static inline bool runs_flat(const StepArgs& args) {
   const View &in = args.inputs[0], &out = args.output;
@@ -53,7 +56,7 @@ struct Packed {
         kernel(static_cast<const ConvParams*>(args.params)->window.kernel_w),
         groups((kernel + kTaps - 1) / kTaps),
         flat(runs_flat(args)) {
-    phases = flat ? channels / std::gcd(channels, kBytes) : (channels + kBytes - 1) / kBytes;
+    phases = flat ? channels / greatest_common_divisor(channels, kBytes) : (channels + kBytes - 1) / kBytes;
   }
   std::int64_t phase_bytes() const { return 8 * kBytes + kernel * groups * 4 * kBytes; }
   std::size_t bytes() const { return static_cast<std::size_t>(phases * phase_bytes()); }

@@ -79,7 +79,7 @@ struct Target {
   std::uint32_t first = 0, width = 0;         // flat: the run's first pixel; pixels of a row. 0: not flat
 
   // The addresses of `count` pixels from the run's pixel x on.
-  inline void pixels(std::int64_t x, std::int64_t count, std::byte** out) const {
+  __attribute__((always_inline)) void pixels(std::int64_t x, std::int64_t count, std::byte** out) const {
     if (width == 0) {
       std::byte* at = data + x * pixel_step;
       for (std::int64_t i = 0; i < count; ++i, at += pixel_step) out[i] = at;
@@ -289,7 +289,8 @@ constexpr std::int64_t kFlatPixels = 112;
 struct Parts {
   std::int64_t count = 1, length = 1, pixels = 1;  // of one image; a part's pixels; the image's pixels when flat
 
-  explicit Parts(const StepArgs& args) : count(args.output.h), length(args.output.w), pixels(length) {
+  __attribute__((always_inline)) explicit Parts(const StepArgs& args)
+      : count(args.output.h), length(args.output.w), pixels(length) {
     if (!runs_flat(args)) return;
     pixels = std::int64_t{args.output.h} * args.output.w;
     count = (pixels + kFlatPixels - 1) / kFlatPixels;

@@ -1,0 +1,20 @@
+// linear_s8_mma: linear layers on a warp's matrix instructions; see gemm_mma.cuh.
+#include "kernels/cuda/gemm_mma.h"
+
+namespace octet::kernels::cuda {
+
+extern const Kernel linear_s8_mma;
+const Kernel linear_s8_mma = {
+    .op = "linear_s8",
+    .name = "mma",
+    .refuse = [](const StepArgs& args, const Gpu&) { return mma_host::refuse(args, true); },
+    .launch = [](const StepArgs& args, const Launch& launch) { return mma_host::launch(args, launch, true); },
+    .configure = [](const StepArgs& args, const Gpu& gpu) { return mma_host::configure(args, gpu, true); },
+    .describe = mma_host::describe,
+    .configurations = mma_host::kTiles,
+    .packed_bytes = [](const StepArgs& args, int config) { return mma_host::packed_bytes(args, config, true); },
+    .pack = [](const StepArgs& args, int config, const void* weights,
+               void* packed) { mma_host::pack(args, config, weights, packed, true); },
+};
+
+}  // namespace octet::kernels::cuda

@@ -1,3 +1,4 @@
+// Host side of gemm_mma.cuh: which steps it can run, the choice of tile, launching.
 #include "kernels/cuda/gemm_mma.cuh"
 
 #include <cuda_runtime.h>

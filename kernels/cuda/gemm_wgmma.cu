@@ -1,3 +1,4 @@
+// Host side of gemm_wgmma.cuh: which steps it can run, tensor maps, the choice of tile and cluster, launching.
 #include "kernels/cuda/gemm_wgmma.cuh"
 
 #include <cuda_runtime.h>

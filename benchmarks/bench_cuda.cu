@@ -24,7 +24,7 @@
 #include "runtime/arithmetic.h"
 
 namespace octet::kernels::cuda {
-extern const Kernel conv2d_s8_wgmma, linear_s8_wgmma, conv2d_s8_mma, linear_s8_mma;
+extern const Kernel conv2d_s8_wgmma, linear_s8_wgmma, conv2d_s8_mma, linear_s8_mma, conv2d_s8_pixels;
 }
 
 namespace {
@@ -303,9 +303,9 @@ bool run_case(const Shape& shape, const Options& o, const Gpu& gpu, cudaStream_t
   View in = b.in, out = b.out;
   args.inputs = &in, args.input_count = 1, args.output = out, args.params = &b.p;
   bool good = true;
-  const std::vector<const cuda::Kernel*> kernels = shape.linear
-                                                       ? std::vector{&cuda::linear_s8_mma, &cuda::linear_s8_wgmma}
-                                                       : std::vector{&cuda::conv2d_s8_mma, &cuda::conv2d_s8_wgmma};
+  const std::vector<const cuda::Kernel*> kernels =
+      shape.linear ? std::vector{&cuda::linear_s8_mma, &cuda::linear_s8_wgmma}
+                   : std::vector{&cuda::conv2d_s8_mma, &cuda::conv2d_s8_pixels, &cuda::conv2d_s8_wgmma};
   for (const cuda::Kernel* kernel : kernels) {
     if (!o.kernel.empty() && o.kernel != kernel->name) continue;
     b.p.epilogue.bias = b.bias.data(), b.p.epilogue.multiplier = b.multiplier.data();

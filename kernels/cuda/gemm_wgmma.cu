@@ -215,7 +215,7 @@ const char* refuse(const StepArgs& args, bool linear) {
 // average, 30 % at worst.
 double estimate(const StepArgs& args, const Gpu& gpu, int config, bool linear) {
   constexpr double kLaunch = 2930, kTile = 630, kSum = 0.24, kStage = 47, kIncoming = 64, kL2 = 36;
-  constexpr double kClusterM = 1700, kClusterN = 860, kSplit = 1320, kSplitDoubling = 470;
+  constexpr double kClusterM = 2200, kClusterN = 860, kSplit = 1320, kSplitDoubling = 470;
   const Convolution c(args, linear);
   const Tile tile = tile_of(config);
   const Mode mode = mode_of(config);

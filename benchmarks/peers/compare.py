@@ -134,6 +134,18 @@ def ratios(times):
     return {"best_peer": best, "ratio": times["octet"]["ms"] / times[best]["ms"], "p10": float(p10), "p90": float(p90)}
 
 
+def limit_ms(case):
+    """How long all layers would take at the limits of this machine, as octet bench --per-layer has it: for each the
+    longer of its sums at the instruction set's peak and its bytes at the bandwidth of where they lie."""
+    model = [case.folder / "int8.octet"] if case.precision == "int8" else [case.network, "--weights", case.weights,
+                                                                          "--precision", "fp32"]
+    command = [case.build / "bin/octet", "bench", *model, "--batch", case.batch, "--threads", case.threads, "--runs",
+               10, "--per-layer", "--json", "--quiet"]
+    environment = {**os.environ, **({} if case.native else {"OCTET_ISA": case.isa})}
+    result = subprocess.run([str(x) for x in command], capture_output=True, text=True, check=True, env=environment)
+    return sum(layer["roof_ms"] for layer in json.loads(result.stdout)["layers"])
+
+
 def footprint(case):
     """Start to first result and peak memory, each engine alone on one photo. A peer's include Python and NumPy, so
     those two alone are measured as well."""
@@ -245,15 +257,16 @@ def main():
             if wants("latency"):
                 print(case.key, file=sys.stderr, flush=True)
                 times = measure(case, expected, options.rounds, shuffle)
-                results["latency"][case.key] = {"times": times, "ratio": ratios(times)}
+                results["latency"][case.key] = {"times": times, "ratio": ratios(times), "limit_ms": limit_ms(case)}
             plain = case.native and case.batch == 1
             if wants("footprint") and plain and case.threads == 1:
                 results["footprint"][case.key] = footprint(case)
             if wants("neighbour") and plain and case.threads == 2 and case.precision == "int8":
                 results["neighbour"][case.key] = busy_neighbour(case)
+            report.publish(path, json.dumps(results, indent=1))  # a run that is broken off keeps its rows
         if wants("footprint") and name == "catdog":
             results["first_label_ms"] = first_label(options.build, options.work / name / "photos/0.png")
-        report.publish(path, json.dumps(results, indent=1))
+    report.publish(path, json.dumps(results, indent=1))
     if options.only != "prepare":
         report.publish(options.work / "results.md", report.markdown(results))
         print(report.text(results))

@@ -215,8 +215,9 @@ class Reader(CalibrationDataReader):
 
 def quantise(float_path, path, batch, seven_bits=False):
     """INT8 by ONNX Runtime's own tool, in the form that both peers run fastest: activations u8 with zero points,
-    weights s8 per output channel, ranges min-max over `batch`. seven_bits: weights within [-64, 64], what OpenVINO needs
-    where there is no VNNI: its sums of two products saturate at 16 bits there, and full weights give wrong results."""
+    weights s8 per output channel, ranges min-max over `batch`. seven_bits: weights within [-64, 64], what OpenVINO
+    needs where there is no VNNI: its sums of two products saturate at 16 bits there, and full weights give wrong
+    results."""
     logging.getLogger().setLevel(logging.ERROR)
     prepared = path + ".prepared"
     quant_pre_process(float_path, prepared, skip_symbolic_shape=True)

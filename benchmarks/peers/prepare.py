@@ -51,14 +51,15 @@ def real_weights(name, build):
     return None
 
 
-def stamp(weights, octet):
+def stamp(*files):
     digest = hashlib.sha256()
-    for path in [HERE / f for f in ("networks.py", "onnx_files.py", "ncnn_files.py", "prepare.py", "requirements.txt")]:
-        digest.update(path.read_bytes())
-    for path in (weights, octet):
-        if path:
-            digest.update(f"{path} {os.stat(path).st_size} {os.stat(path).st_mtime_ns}".encode())
+    for path in files:
+        digest.update(f"{path} {os.stat(path).st_size} {os.stat(path).st_mtime_ns}".encode())
     return digest.hexdigest()
+
+
+def fresh(made, key):
+    return made.exists() and made.read_text() == key
 
 
 def octet_command(build, *arguments):
@@ -68,19 +69,33 @@ def octet_command(build, *arguments):
 
 
 def prepare(name, folder, build):
-    """Files in `folder`: weights, input{1,8,_bytes}.bin, float.onnx, u8s8.onnx, u8s7.onnx,
-    s8s8.onnx, {float,int8}.{param,bin},
-    int8.octet, expected.npz. Returns the path of the weights for Octet."""
+    """The path of the weights for Octet. Files in `folder`: inputs.bin, one.bin, bytes.bin, float.onnx, u8s8.onnx,
+    u8s7.onnx, s8s8.onnx, {float,int8}.{param,bin}, int8.octet, expected.npz, perhaps weights.safetensors."""
     weights = real_weights(name, build)
     folder.mkdir(parents=True, exist_ok=True)
-    made = folder / "made"
-    key = stamp(weights, build / "bin/octet")
+    scripts = [HERE / f for f in ("networks.py", "onnx_files.py", "ncnn_files.py", "prepare.py", "requirements.txt")]
+    key = stamp(*scripts, *([weights] if weights else []))
     for_octet = weights or folder / "weights.safetensors"
-    if made.exists() and made.read_text() == key:
-        return for_octet
-    print(f"preparing {name}", file=sys.stderr, flush=True)
-    net = networks.NETWORKS[name]()
+    if not fresh(folder / "made", key):
+        print(f"preparing {name}", file=sys.stderr, flush=True)
+        prepare_peers(networks.NETWORKS[name](), folder, weights, for_octet)
+        (folder / "made").write_text(key)
+    octet_key = key + stamp(build / "bin/octet")
+    if not fresh(folder / "made_octet", octet_key):
+        ranges = folder / "ranges.json"
+        octet_command(build, "calibrate", name, "--weights", for_octet, "--data", folder / "photos", "--out", ranges,
+                      "--resize", 0, "--crop", networks.SIDE, "--method", "max")
+        octet_command(build, "export", name, "--weights", for_octet, "--ranges", ranges, "--out", folder / "int8.octet")
+        (folder / "made_octet").write_text(octet_key)
+    return for_octet
+
+
+def prepare_peers(net, folder, weights, for_octet):
     calibration = networks.photos(CALIBRATION_SEED, CALIBRATION_PHOTOS)
+    photos = folder / "photos"
+    photos.mkdir(exist_ok=True)
+    for i, pixels in enumerate(calibration):
+        write_png(photos / f"{i}.png", pixels)
     batch = networks.to_input(net, calibration)
     if weights is None:
         state = networks.seeded_weights(net, WEIGHTS_SEED, onnx_files.statistics(batch[:4]))
@@ -97,15 +112,6 @@ def prepare(name, folder, build):
     ncnn_files.write(net, folded, path("float"))
     ncnn_files.write(net, folded, path("int8"), amax)
 
-    photos = folder / "photos"
-    photos.mkdir(exist_ok=True)
-    for i, pixels in enumerate(calibration):
-        write_png(photos / f"{i}.png", pixels)
-    octet_command(build, "calibrate", name, "--weights", for_octet, "--data", photos, "--out", folder / "ranges.json",
-                  "--resize", 0, "--crop", networks.SIDE, "--method", "max")
-    octet_command(build, "export", name, "--weights", for_octet, "--ranges", folder / "ranges.json", "--out",
-                  folder / "int8.octet")
-
     test = networks.photos(TEST_SEED, TEST_PHOTOS)
     inputs = networks.to_input(net, test)
     test.tofile(folder / "bytes.bin")
@@ -114,8 +120,6 @@ def prepare(name, folder, build):
     run = lambda file, plain: onnx_files.session(path(file + ".onnx"), plain).run(None, {"image": inputs})[0]
     expected = {file: run(file, plain=file == "s8s8") for file in ("float", "s8s8", "u8s8", "u8s7")}
     np.savez(folder / "expected.npz", macs=net.macs(), **expected)
-    made.write_text(key)
-    return for_octet
 
 
 def machine():

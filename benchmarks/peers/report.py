@@ -26,13 +26,14 @@ def cell(times):
 
 def latency_rows(results):
     rows = [["network", "precision", "level", "threads", "batch"] + [TITLES[e] for e in ENGINES]
-            + ["Octet / best peer"]]
+            + ["Octet / best peer", "Octet, % of its limit"]]
     for key, entry in results["latency"].items():
         network, precision, isa, threads, batch = key.split("/")
         ratio = entry["ratio"]
         rows.append([network, precision, isa, threads[:-1], batch[1:]]
                     + [cell(entry["times"].get(e)) for e in ENGINES]
-                    + [f"{ratio['ratio']:.2f} ({ratio['p10']:.2f}-{ratio['p90']:.2f}) of {TITLES[ratio['best_peer']]}"])
+                    + [f"{ratio['ratio']:.2f} ({ratio['p10']:.2f}-{ratio['p90']:.2f}) of {TITLES[ratio['best_peer']]}",
+                       f"{100 * entry['limit_ms'] / entry['times']['octet']['ms']:.0f} %"])
     return rows
 
 

@@ -58,13 +58,15 @@ def main():
     options = parser.parse_args()
     folder = options.build / "peers" / options.network
     model = folder / ("u8s7.onnx" if options.isa == "avx2" else "u8s8.onnx")
+    if not model.exists():
+        raise SystemExit(f"{model} is not there: benchmarks/peers/run.sh --networks {options.network} --only prepare")
     if options.openvino:
         inputs = np.fromfile(folder / "inputs.bin", np.float32).reshape(-1, 3, 224, 224)
         print(json.dumps(openvino_layers(model, inputs)))
         return
     caps = {"avx512vnni": "AVX512_CORE_VNNI", "avx2": "AVX2"}
     environment = {**os.environ, **({"ONEDNN_MAX_CPU_ISA": caps[options.isa]} if options.isa else {})}
-    held = subprocess.run([sys.executable, *sys.argv, "--openvino"], capture_output=True, text=True, check=True,
+    held = subprocess.run([sys.executable, *sys.argv, "--openvino"], stdout=subprocess.PIPE, text=True, check=True,
                           env=environment)
     peer = json.loads(held.stdout)
     show(octet_layers(options.build, folder / "int8.octet", options.isa), peer)

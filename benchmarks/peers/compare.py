@@ -126,12 +126,12 @@ def summary(parts):
 
 
 def ratios(times):
-    """Octet over the fastest peer: of the medians, and its spread over the rounds."""
+    """Octet over the fastest peer within each round: the median of the rounds and their spread."""
     peers = [e for e in times if not e.startswith("octet")]
     best = min(peers, key=lambda e: times[e]["ms"])
     each = [a / b for a, b in zip(times["octet"]["rounds"], times[best]["rounds"])]
     p10, p90 = np.percentile(each, [10, 90])
-    return {"best_peer": best, "ratio": times["octet"]["ms"] / times[best]["ms"], "p10": float(p10), "p90": float(p90)}
+    return {"best_peer": best, "ratio": statistics.median(each), "p10": float(p10), "p90": float(p90)}
 
 
 def limit_ms(case):

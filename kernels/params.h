@@ -44,6 +44,7 @@ struct PoolParams {
   Window window;
   // Average only. Rule 9: multiplier[n - 1] belongs to windows of n elements. Null for f32.
   const float* multiplier = nullptr;
+  std::int32_t multiplier_count = 0;
   bool count_include_pad = false;
   std::int32_t zero_in = 0, zero_out = 0, lo = -127, hi = 127;
 };

@@ -4,6 +4,8 @@
 
 #include <cstddef>
 
+struct CUstream_st;  // cudaStream_t is a pointer to it
+
 namespace octet {
 
 struct Gpu {
@@ -17,5 +19,17 @@ struct Gpu {
 
   constexpr int capability() const { return 10 * major + minor; }  // 90 for an H200
 };
+
+// Where and with what a step of a CUDA program runs.
+struct GpuLaunch {
+  CUstream_st* stream = nullptr;  // may be capturing: no synchronisation, no allocation, no query of the stream
+  const Gpu* gpu = nullptr;
+  void* workspace = nullptr;  // as much device memory as the step asked for, 256-byte aligned, contents undefined
+  int config = 0;             // the kernel's own launch configuration, chosen when the step was planned
+};
+
+// Starts a step; returns cudaSuccess (0) or another cudaError_t. StepArgs hold device pointers.
+struct StepArgs;
+using LaunchFunction = int (*)(const StepArgs& args, const GpuLaunch& launch);
 
 }  // namespace octet

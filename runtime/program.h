@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "runtime/gpu.h"
 #include "runtime/qgraph.h"
 #include "runtime/tensor.h"
 #include "runtime/thread_pool.h"
@@ -30,17 +31,32 @@ struct Completed {
   int slot;
 };
 
+// On a device with memory of its own: a pointer inside a step's params struct, and what it points to in host memory.
+struct Constant {
+  std::size_t field = 0;  // bytes from the start of the params struct to the pointer
+  const void* data = nullptr;
+  std::size_t bytes = 0;
+};
+namespace cuda {
+class Constants;  // a program's weights on the device: runtime/cuda/constants.h
+std::shared_ptr<Constants> make_constants();
+}  // namespace cuda
+
 struct Step {
   std::string name;  // the QGraph node's name
   Op op;
   std::string variant;  // the kernel, e.g. conv2d_s8_portable
   Precision precision = Precision::fp32;
-  StepFunction run = nullptr;
-  std::int64_t (*tiles)(const StepArgs&) = nullptr;
-  std::vector<int> inputs;  // slots
-  int output = -1;          // slot
+  StepFunction run = nullptr;                        // cpu
+  std::int64_t (*tiles)(const StepArgs&) = nullptr;  // cpu
+  LaunchFunction launch = nullptr;                   // cuda
+  int config = 0;                                    // cuda: the kernel's launch configuration
+  std::vector<int> inputs;                           // slots
+  int output = -1;                                   // slot
   std::shared_ptr<const void> params;
-  std::size_t scratch_bytes = 0;     // per thread
+  std::size_t params_bytes = 0;      // cuda: size of the struct that params points to
+  std::vector<Constant> constants;   // cuda: its pointers
+  std::size_t scratch_bytes = 0;     // cpu: per thread; cuda: the workspace
   std::size_t packed_bytes = 0;      // weights as this kernel wants them
   std::vector<Completed> completes;  // the QGraph edges whose values exist once this step is done
   std::string note;                  // why this kernel and not a faster one
@@ -54,23 +70,33 @@ struct Program {
   int batch = 1;      // the largest batch a run may have
   Tensor input_like;  // empty tensors of one image's shape and type: what run() expects and fills
   Tensor output_like;
-  std::string device = "cpu";
-  std::string isa;  // the instruction-set level that was planned for
+  std::string device = "cpu";  // or "cuda"
+  std::string isa;             // the instruction-set level that was planned for; on CUDA the device's, "sm_90"
+  Gpu gpu;                     // cuda: the device that was planned for
+  std::shared_ptr<cuda::Constants> constants;  // cuda: filled by the first Context, shared by all
 
   std::size_t packed_bytes() const;
 };
 
+// Runs a Program on its device. Not thread-safe: one Context, one thread; any number of Contexts beside each other.
+//
+// On CUDA a Context is a stream, an arena and, for each batch size that it has been run with, one graph that holds the
+// whole network with its copies; the first run of a batch size makes the graph. A run waits for the device once, at its
+// end. Inputs in memory from host_tensor() are copied from where they are, others through a pinned buffer.
 class Context {
  public:
   // Allocates the arena and the scratch memory; afterwards run() allocates nothing. `pool` may be shared with other
-  // contexts (ThreadPool::run says how) and must outlive this one.
+  // contexts (ThreadPool::run says how) and must outlive this one; CUDA does not use it. Throws Error when there is not
+  // enough memory, or no such device.
   Context(std::shared_ptr<const Program> program, ThreadPool& pool);
+  ~Context();
   Context(const Context&) = delete;
   Context& operator=(const Context&) = delete;
 
   // input: [n, ...] of the program's input type and shape, 1 <= n <= program.batch. output likewise, filled.
-  // Throws Error when they do not fit or when a NaN reaches a quantiser. Not thread-safe: one Context, one thread.
-  // `hook`, if given, is called after each step that completes an edge, while the edge's view is valid.
+  // Throws Error when they do not fit or when a NaN reaches a quantiser.
+  // `hook`, if given, is called after each step that completes an edge, while the edge's view is valid (in host
+  // memory).
   using Hook = std::function<void(EdgeId edge, const View& view)>;
   void run(const Tensor& input, Tensor& output, const Hook* hook = nullptr);
 
@@ -78,30 +104,18 @@ class Context {
   using StepTimer = std::function<void(std::size_t step, const std::function<void()>& execute)>;
   void run_timed(const Tensor& input, Tensor& output, const StepTimer& timer);
 
-  std::size_t memory_bytes() const;  // arena and scratch
+  // A tensor in the memory that this device copies fastest: pinned for CUDA, ordinary otherwise. It may outlive the
+  // Context.
+  Tensor host_tensor(DType type, const Shape& shape) const;
+  std::size_t memory_bytes() const;  // arena and scratch, on the device and pinned
   // Calls of each step since construction; only in a build with OCTET_COUNT_KERNELS, otherwise empty.
-  std::span<const std::int64_t> calls() const { return calls_; }
+  std::span<const std::int64_t> calls() const;
 
  private:
-  struct Bound {  // a step with its views resolved to this context's memory
-    std::vector<View> inputs;
-    StepArgs args;
-  };
   void check(const Tensor& input, const Tensor& output) const;
-  void bind(const Tensor& input, Tensor& output);
-  void execute(std::size_t step);
-  void check_fault() const;
-  View resolve(int slot) const;
 
   std::shared_ptr<const Program> program_;
-  ThreadPool& pool_;
-  Tensor arena_;
-  Tensor scratch_;
-  std::size_t scratch_stride_ = 0;
-  std::vector<Bound> bound_;
-  std::vector<std::int64_t> calls_;
-  std::int32_t fault_ = 0;
-  std::int64_t bound_batch_ = 0;
+  std::unique_ptr<class Executor> executor_;
 };
 
 }  // namespace octet

@@ -15,16 +15,9 @@
 #include "runtime/gpu.h"
 #include "runtime/view.h"
 
-struct CUstream_st;  // cudaStream_t is a pointer to it
-
 namespace octet::kernels::cuda {
 
-struct Launch {
-  CUstream_st* stream = nullptr;  // may be capturing: no synchronisation, no allocation, no query of the stream
-  const Gpu* gpu = nullptr;
-  void* workspace = nullptr;  // workspace_bytes() of device memory, 256-byte aligned, contents undefined
-  int config = 0;             // what configure() answered when the step was planned
-};
+using Launch = GpuLaunch;
 
 struct Kernel {
   const char* op;    // "conv2d_s8"
@@ -37,7 +30,7 @@ struct Kernel {
   // views have no data, but the strides and alignment of layout.h.
   const char* (*refuse)(const StepArgs& args, const Gpu& gpu);
   // Starts the step on launch.stream. Returns cudaSuccess (0) or another cudaError_t.
-  int (*launch)(const StepArgs& args, const Launch& launch);
+  LaunchFunction launch;
 
   // The launch configuration (tile shape, split-K, ...) for this step: a small number whose meaning is the kernel's
   // own. A pure function of its arguments: the plan shows it and two machines with the same device agree. Null: always

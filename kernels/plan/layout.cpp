@@ -3,12 +3,13 @@
 #include <algorithm>
 #include <numeric>
 
+#include "kernels/cuda/layout.h"
 #include "runtime/error.h"
 
 namespace octet::kernels {
 namespace {
 
-constexpr std::int64_t kAlignment = 64;
+constexpr std::int64_t kAlignment = 128;  // two cache lines of a CPU, one of a GPU
 
 }  // namespace
 
@@ -41,7 +42,7 @@ void Layout::use(int index, int step) {
 
 std::int64_t Layout::bytes_of_root(const Value& v) const {
   const std::int64_t pixels = std::int64_t{v.h + v.halo.top + v.halo.bottom} * (v.w + v.halo.left + v.halo.right);
-  const std::int64_t bytes = pixels * v.c * size_of(v.type) * batch_;
+  const std::int64_t bytes = pixels * pixel_stride(v) * size_of(v.type) * batch_;
   require(bytes < (std::int64_t{1} << 40), "an activation of {}x{}x{} for a batch of {} is too large", v.c, v.h, v.w,
           batch_);
   return (bytes + kAlignment - 1) / kAlignment * kAlignment;
@@ -76,12 +77,12 @@ std::size_t Layout::assign_offsets() {
   return static_cast<std::size_t>(arena);
 }
 
-Slot Layout::slot(int index) const {
-  const Value& v = (*this)[index];
-  const Value& root = (*this)[root_of(index)];
-  Slot slot;
-  slot.place = root.place;
-  View& view = slot.view;
+std::int64_t Layout::pixel_stride(const Value& root) const {
+  return on_gpu_ ? cuda::pixel_pitch(root.c, root.type) / size_of(root.type) : root.c;
+}
+
+View Layout::view_of(const Value& v, const Value& root) const {
+  View view;
   view.type = v.type;
   view.n = batch_, view.h = v.h, view.w = v.w, view.c = v.c;
   const bool photo = root.place == Place::network_input && v.type == DType::u8;
@@ -90,15 +91,22 @@ Slot Layout::slot(int index) const {
     view.stride_h = v.w;
     view.stride_c = std::int64_t{v.h} * v.w;
     view.stride_n = view.stride_c * v.c;
-    return slot;
+    return view;
   }
   view.stride_c = 1;
-  view.stride_w = root.c;
+  view.stride_w = photo ? root.c : pixel_stride(root);
   view.stride_h = view.stride_w * (root.w + root.halo.left + root.halo.right);
   view.stride_n = view.stride_h * (root.h + root.halo.top + root.halo.bottom);
+  return view;
+}
+
+Slot Layout::slot(int index) const {
+  const Value& root = (*this)[root_of(index)];
+  Slot slot{.place = root.place, .offset = 0, .view = view_of((*this)[index], root)};
+  if (root.place != Place::arena) return slot;
   const std::int64_t element =
-      root.halo.top * view.stride_h + root.halo.left * view.stride_w + channel_offset_of(index);
-  slot.offset = root.offset + element * size_of(v.type);
+      root.halo.top * slot.view.stride_h + root.halo.left * slot.view.stride_w + channel_offset_of(index);
+  slot.offset = root.offset + element * size_of(root.type);
   return slot;
 }
 

@@ -47,7 +47,7 @@ struct Value {
 
 class Layout {
  public:
-  explicit Layout(int batch) : batch_(batch) {}
+  Layout(int batch, bool on_gpu) : batch_(batch), on_gpu_(on_gpu) {}
 
   int add(Value value);  // returns its index
   Value& operator[](int index) { return values_[static_cast<std::size_t>(index)]; }
@@ -61,11 +61,17 @@ class Layout {
   // its lifetime.
   std::size_t assign_offsets();
   Slot slot(int index) const;
+  // The view of a value that is not (yet) a slice, without data.
+  View view_of(const Value& value) const { return view_of(value, value); }
+  // From one pixel of a root to the next, in elements: on a GPU what kernels/cuda/layout.h says.
+  std::int64_t pixel_stride(const Value& root) const;
 
  private:
+  View view_of(const Value& value, const Value& root) const;
   std::int64_t bytes_of_root(const Value& root) const;
 
   int batch_;
+  bool on_gpu_;
   std::vector<Value> values_;
 };
 

@@ -31,9 +31,6 @@ void set_real_clamp(const QNode& node, float& lo, float& hi) {
   hi = node.activation == Activation::relu6 ? 6.0f : kInfinity;
 }
 
-// Arrays of one value a channel are padded to whole vectors of any instruction set.
-std::size_t padded_channels(std::int64_t channels) { return static_cast<std::size_t>((channels + 63) / 64 * 64); }
-
 struct WeightSums {
   std::int64_t plain = 0, absolute = 0;
 };
@@ -124,6 +121,7 @@ std::shared_ptr<PoolData> pool_data(const QGraph& graph, const QNode& node, int 
     data->multiplier.push_back(arithmetic::average_multiplier(in.step, out.step, count));
   }
   p.multiplier = data->multiplier.data();
+  p.multiplier_count = static_cast<std::int32_t>(data->multiplier.size());
   return data;
 }
 

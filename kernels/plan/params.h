@@ -31,6 +31,11 @@ struct LookupData {
   std::int32_t lowest = 255, highest = -128;  // entries of an 8-bit table
 };
 
+// Arrays of one value a channel (bias, multiplier) are padded with zeros to whole vectors of any instruction set.
+inline std::size_t padded_channels(std::int64_t channels) {
+  return static_cast<std::size_t>((channels + 63) / 64 * 64);
+}
+
 // conv2d and linear, INT8 and fp32. The weights are packed later, by the chosen kernel.
 std::shared_ptr<ConvData> conv_data(const QGraph& graph, const QNode& node);
 // max_pool, avg_pool and global_avg_pool over an input of in_h x in_w.

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "kernels/isa.h"
+#include "runtime/gpu.h"
 #include "runtime/program.h"
 
 namespace octet::kernels {
@@ -14,6 +15,7 @@ namespace octet::kernels {
 struct PlanOptions {
   int batch = 1;  // the largest batch a run may have
   Isa isa = chosen_isa();
+  std::optional<Gpu> gpu;  // plan for this CUDA device instead of the CPU (it need not be here; a Context needs it)
   // When set, the program's input is photos, u8 [n, H, W, 3] RGB, and (p - mean) / std happens inside (through a table
   // of 256 entries a channel, so that it costs nothing). Otherwise the input is f32 [n, C, H, W].
   struct Photo {

@@ -9,16 +9,6 @@
 namespace octet::kernels {
 namespace {
 
-// A view without data, for refuse(): shape and type only.
-View prototype_view(const Value& v, int batch) {
-  View view;
-  view.type = v.type;
-  view.n = batch, view.h = v.h, view.w = v.w, view.c = v.c;
-  view.stride_c = 1, view.stride_w = v.c, view.stride_h = std::int64_t{v.w} * v.c;
-  view.stride_n = view.stride_h * v.h;
-  return view;
-}
-
 std::string typed(const char* op, const Value& v) {
   return fmt::format("{}_{}", op, v.type == DType::f32 ? "f32" : "s8");
 }
@@ -63,29 +53,25 @@ Value Planner::describe(EdgeId edge, int like) const {
 
 int Planner::make_value(EdgeId edge, int like) { return value_of_[edge] = layout_.add(describe(edge, like)); }
 
-Choice Planner::choose_for(const std::string& op, const std::vector<int>& inputs, const Value& output,
-                           const void* params) const {
-  std::vector<View> views;
-  for (const int input : inputs) views.push_back(prototype_view(layout_[input], options_.batch));
-  const StepArgs args{views.data(), static_cast<std::int32_t>(views.size()), prototype_view(output, options_.batch),
-                      params, nullptr};
-  return choose(op, options_.isa, args);
+Selection Planner::choose_for(const std::string& op, const std::vector<int>& inputs, const Value& output,
+                              const void* params) const {
+  std::vector<View> views;  // without data, for refuse()
+  for (const int input : inputs) views.push_back(layout_.view_of(layout_[input]));
+  const StepArgs args{views.data(), static_cast<std::int32_t>(views.size()), layout_.view_of(output), params, nullptr};
+  return select(op, options_, args);
 }
 
 Pending& Planner::emit(const QNode& node, std::string op, std::vector<int> inputs, int output,
                        std::shared_ptr<const void> params) {
-  const Choice choice = choose_for(op, inputs, layout_[output], params.get());
   Pending pending;
-  pending.kernel = choice.kernel;
+  pending.kernel = choose_for(op, inputs, layout_[output], params.get());
   pending.inputs = std::move(inputs);
   pending.output = output;
   Step& step = pending.step;
   step.name = node.name, step.op = node.op, step.precision = node.precision;
-  step.variant = name_of(*choice.kernel);
-  step.run = choice.kernel->run, step.tiles = choice.kernel->tiles;
   step.params = std::move(params);
   step.completes = {{node.output, output}};
-  step.note = choice.note;
+  pending.kernel.put_into(step);
   steps_.push_back(std::move(pending));
   return steps_.back();
 }
@@ -129,8 +115,8 @@ const QNode* Planner::pool_to_fuse(const QNode& conv, const char* op, int input,
   const bool same =
       next.precision == conv.precision && graph_.edges[conv.output].quantised == (conv.precision == Precision::int8);
   if (!fits || !same || conv.output == graph_.output) return nullptr;
-  const Choice choice = choose_for(typed(op, layout_[input]), {input}, describe(conv.output), &data.params);
-  return choice.kernel->fuses_max_pool ? &next : nullptr;
+  const Selection choice = choose_for(typed(op, layout_[input]), {input}, describe(conv.output), &data.params);
+  return choice.fuses_max_pool() ? &next : nullptr;
 }
 
 void Planner::lower_conv(const QNode& node) {
@@ -280,7 +266,7 @@ void Planner::make_output() {
   require(!graph_.edges[edge].quantised, "{}: the output is quantised; a dequantise node was expected", graph_.name);
   const int made = value_of_[edge] == value_of_[graph_.input] ? real_input() : value_of_[edge];
   const bool contiguous = layout_[made].h * layout_[made].w == 1;
-  const bool any_strides = steps_.back().kernel->op == std::string_view("dequantise_f32") || contiguous;
+  const bool any_strides = steps_.back().kernel.op() == "dequantise_f32" || contiguous;
   const bool last_word = steps_.back().output == made && graph_.consumers(edge).empty();
   if (any_strides && last_word && layout_[made].parent < 0) {
     layout_[made].place = Place::network_output;
@@ -314,6 +300,11 @@ std::shared_ptr<const Program> Planner::run() {
   for (QNode& node : program->graph.nodes) node.weight = {}, node.bias = {};
   program->batch = options_.batch;
   program->isa = name_of(options_.isa);
+  if (options_.gpu) {
+    program->device = "cuda", program->gpu = *options_.gpu;
+    program->isa = fmt::format("sm_{}", options_.gpu->capability());
+    program->constants = octet::cuda::make_constants();
+  }
   finish(*program);
   return program;
 }

@@ -7,13 +7,13 @@
 
 #include "kernels/plan/layout.h"
 #include "kernels/plan/params.h"
-#include "kernels/registry.h"
+#include "kernels/plan/selection.h"
 
 namespace octet::kernels {
 
 struct Pending {
   Step step;
-  const Kernel* kernel = nullptr;
+  Selection kernel;
   std::vector<int> inputs;   // values
   int output = -1;           // value
   Tensor weights;            // still in PyTorch's order
@@ -22,7 +22,8 @@ struct Pending {
 
 class Planner {
  public:
-  Planner(const QGraph& graph, const PlanOptions& options) : graph_(graph), options_(options), layout_(options.batch) {}
+  Planner(const QGraph& graph, const PlanOptions& options)
+      : graph_(graph), options_(options), layout_(options.batch, options.gpu.has_value()) {}
   std::shared_ptr<const Program> run();
 
  private:
@@ -37,8 +38,8 @@ class Planner {
   Value describe(EdgeId edge, int like = -1) const;
   int make_value(EdgeId edge, int like = -1);
   const QNode* pool_to_fuse(const QNode& conv, const char* op, int input, const ConvData& data) const;
-  Choice choose_for(const std::string& op, const std::vector<int>& inputs, const Value& output,
-                    const void* params) const;
+  Selection choose_for(const std::string& op, const std::vector<int>& inputs, const Value& output,
+                       const void* params) const;
   int real_input();  // the network's input as an NHWC f32 activation, made when first asked for
   Pending& emit(const QNode& node, std::string op, std::vector<int> inputs, int output,
                 std::shared_ptr<const void> params);
@@ -48,9 +49,11 @@ class Planner {
   void share_concats();
   void share_adds();
   bool shareable(int value) const;
+  bool fits_as_slice(int from, int slice) const;
   void request_halos();
   void insert_halo_fills();
   void finish(Program& program);
+  void finish(Pending& pending, const StepArgs& args);
 
   bool only_quantised(EdgeId edge) const;  // every consumer is a quantise node
 

@@ -1,6 +1,7 @@
 // Memory: which activations share storage, which get a halo, and the final views that each step is bound to.
 #include <algorithm>
 
+#include "kernels/cuda/layout.h"
 #include "kernels/plan/planner.h"
 #include "runtime/error.h"
 
@@ -21,13 +22,24 @@ bool Planner::shareable(int value) const {
   return std::ranges::count_if(steps_, [&](const Pending& p) { return p.output == value; }) == 1;
 }
 
+// Whether what is written into `slice` lies as the kernels of `from` want it. On a GPU they want 16-byte alignment, and
+// a pixel as small as kernels/cuda/layout.h's small ones to be alone.
+bool Planner::fits_as_slice(int from, int slice) const {
+  if (!options_.gpu) return true;
+  const auto in_vectors = [&](std::int64_t elements) {
+    return elements * size_of(layout_[from].type) % cuda::kVectorBytes == 0;
+  };
+  return in_vectors(layout_.channel_offset_of(slice)) && in_vectors(layout_.pixel_stride(layout_[from]));
+}
+
 // A concat's input that needs no requantising is written into its slice by its own producer: the copy goes away.
 void Planner::share_concats() {
   std::vector<Pending> kept;
   for (std::size_t i = 0; i < steps_.size(); ++i) {
     Pending& copy = steps_[i];
     const int from = is_copy(copy) ? copy.inputs[0] : -1;
-    bool same = from >= 0 && shareable(from) && layout_[from].type == layout_[copy.output].type;
+    bool same = from >= 0 && shareable(from) && layout_[from].type == layout_[copy.output].type &&
+                fits_as_slice(from, copy.output);
     if (same && layout_[from].type != DType::f32) {
       same = graph_.edges[layout_[from].edge].quant == graph_.edges[layout_[copy.output].edge].quant;
     }
@@ -64,7 +76,7 @@ void Planner::share_adds() {
 
 void Planner::request_halos() {
   for (const Pending& p : steps_) {
-    if (!p.kernel->reads_halo) continue;
+    if (!p.kernel.reads_halo()) continue;
     const Window& w = static_cast<const ConvParams*>(p.step.params.get())->window;
     const Value& in = layout_[p.inputs[0]];
     const Value& out = layout_[p.output];
@@ -89,14 +101,12 @@ void Planner::insert_halo_fills() {
       auto params = std::make_shared<HaloParams>();
       *params = {v.halo.top, v.halo.left, v.halo.bottom, v.halo.right, v.fill};
       Pending fill;
-      const Choice choice = choose(v.type == DType::f32 ? "halo_f32" : "halo_s8", options_.isa, StepArgs{});
-      fill.kernel = choice.kernel;
+      fill.kernel = select(v.type == DType::f32 ? "halo_f32" : "halo_s8", options_, StepArgs{});
       fill.step.name = p.step.name + ".halo";
       fill.step.op = p.step.op;
       fill.step.precision = v.type == DType::f32 ? Precision::fp32 : Precision::int8;
-      fill.step.variant = name_of(*choice.kernel);
-      fill.step.run = choice.kernel->run, fill.step.tiles = choice.kernel->tiles;
       fill.step.params = params;
+      fill.kernel.put_into(fill.step);
       fill.output = root;
       all.push_back(std::move(fill));
     }
@@ -118,15 +128,8 @@ void Planner::finish(Program& program) {
     p.step.output = p.output;
     std::vector<View> inputs;
     for (const int input : p.inputs) inputs.push_back(program.slots[static_cast<std::size_t>(input)].view);
-    const StepArgs args{inputs.data(), static_cast<std::int32_t>(inputs.size()),
-                        program.slots[static_cast<std::size_t>(p.output)].view, p.step.params.get(), nullptr};
-    if (p.conv != nullptr) {
-      p.step.packed_bytes = p.kernel->packed_bytes(args);
-      p.conv->packed = Tensor(DType::u8, Shape{static_cast<std::int64_t>(p.step.packed_bytes)});
-      p.kernel->pack(args, p.weights.raw(), p.conv->packed.raw());
-      p.conv->params.weights = p.conv->packed.raw();
-    }
-    if (p.kernel->scratch_bytes != nullptr) p.step.scratch_bytes = p.kernel->scratch_bytes(args);
+    finish(p, {inputs.data(), static_cast<std::int32_t>(inputs.size()),
+               program.slots[static_cast<std::size_t>(p.output)].view, p.step.params.get(), nullptr});
     program.steps.push_back(std::move(p.step));
   }
 
@@ -134,6 +137,18 @@ void Planner::finish(Program& program) {
   const Shape& in = graph_.edges[graph_.input].shape;
   program.input_like = Tensor(input.type, input.type == DType::u8 ? Shape{input.h, input.w, input.c} : in, nullptr);
   program.output_like = Tensor(DType::f32, graph_.edges[graph_.output].shape, nullptr);
+}
+
+// What depends on the final strides: packed weights and scratch memory.
+void Planner::finish(Pending& p, const StepArgs& args) {
+  if (p.conv != nullptr) {
+    p.step.packed_bytes = p.kernel.packed_bytes(args);
+    p.conv->packed = Tensor(DType::u8, Shape{static_cast<std::int64_t>(p.step.packed_bytes)});
+    p.kernel.pack(args, p.weights.raw(), p.conv->packed.raw());
+    p.conv->params.weights = p.conv->packed.raw();
+  }
+  p.step.scratch_bytes = p.kernel.scratch_bytes(args);
+  if (options_.gpu) describe_constants(p.kernel.op(), p.step, args);
 }
 
 }  // namespace octet::kernels

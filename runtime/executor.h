@@ -1,0 +1,49 @@
+// Executor: how a Context runs its Program on one kind of device. Inputs and outputs have been checked against the
+// program when they come here.
+#pragma once
+
+#include <memory>
+#include <span>
+
+#include "runtime/program.h"
+
+namespace octet {
+
+class Executor {
+ public:
+  virtual ~Executor() = default;
+
+  // Both return false when a NaN reached a quantiser.
+  [[nodiscard]] virtual bool run(const Tensor& input, Tensor& output, const Context::Hook* hook) = 0;
+  [[nodiscard]] virtual bool run_timed(const Tensor& input, Tensor& output, const Context::StepTimer& timer) = 0;
+  virtual Tensor host_tensor(DType type, const Shape& shape) const { return Tensor(type, shape); }
+  virtual std::size_t memory_bytes() const = 0;
+
+  std::span<const std::int64_t> calls() const { return calls_; }
+
+ protected:
+  explicit Executor([[maybe_unused]] std::size_t steps) {
+#ifdef OCTET_COUNT_KERNELS
+    calls_.resize(steps);
+#endif
+  }
+  void count([[maybe_unused]] std::size_t step) {
+#ifdef OCTET_COUNT_KERNELS
+    ++calls_[step];
+#endif
+  }
+
+  struct Bound {  // a step with its views resolved to this executor's memory
+    std::vector<View> inputs;
+    StepArgs args;
+  };
+
+ private:
+  std::vector<std::int64_t> calls_;
+};
+
+std::unique_ptr<Executor> make_cpu_executor(std::shared_ptr<const Program> program, ThreadPool& pool);
+// Throws Error in a build without CUDA.
+std::unique_ptr<Executor> make_cuda_executor(std::shared_ptr<const Program> program);
+
+}  // namespace octet

@@ -14,12 +14,14 @@ using Clock = std::chrono::steady_clock;
 
 }  // namespace
 
-Classifier::Classifier(const LoadedModel& model, ThreadPool& pool, int batch, bool keep_edges)
+Classifier::Classifier(const LoadedModel& model, ThreadPool& pool, int batch, bool keep_edges,
+                       const std::optional<Gpu>& gpu)
     : how_(model.preprocess) {
   kernels::PlanOptions options;
   options.batch = batch;
   options.photo = how_.photo();
   options.keep_edges = keep_edges;
+  options.gpu = gpu;
   program_ = kernels::plan(model.network, options);
   const Shape& in = program_->input_like.shape();
   require(in.rank() == 3 && in[0] == how_.crop && in[1] == how_.crop && in[2] == 3,
@@ -27,7 +29,7 @@ Classifier::Classifier(const LoadedModel& model, ThreadPool& pool, int batch, bo
   const Shape& out = program_->output_like.shape();
   classes_ = static_cast<int>(out.elements());
   context_ = std::make_unique<Context>(program_, pool);
-  inputs_ = Tensor(DType::u8, Shape{batch, in[0], in[1], in[2]});
+  inputs_ = context_->host_tensor(DType::u8, Shape{batch, in[0], in[1], in[2]});
   std::vector<std::int64_t> dims{batch};
   dims.insert(dims.end(), out.dims().begin(), out.dims().end());
   outputs_ = Tensor(DType::f32, Shape(dims));

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -15,7 +16,9 @@ namespace octet::models {
 class Classifier {
  public:
   // `pool` must outlive it. Throws Error when the network does not take photos.
-  Classifier(const LoadedModel& model, ThreadPool& pool, int batch = 1, bool keep_edges = false);
+  // With a `gpu` it runs there, otherwise on the CPU.
+  Classifier(const LoadedModel& model, ThreadPool& pool, int batch = 1, bool keep_edges = false,
+             const std::optional<Gpu>& gpu = {});
 
   // The logits of up to `batch` photos, [n][classes]. Valid until the next call.
   std::span<const float> run(std::span<const Image> images, const Context::Hook* hook = nullptr);

@@ -124,6 +124,8 @@ class Laid {
     each_border(may_write, wipe);
     return std::ranges::all_of(copy, [&](std::byte b) { return b == std::byte{poison_}; });
   }
+  // All of it, guards and borders included: for tests that copy it to a device and back.
+  std::span<std::byte> memory() { return bytes_; }
   View view;
 
  private:

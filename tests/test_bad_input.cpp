@@ -166,7 +166,8 @@ TEST_CASE("names and combinations that do not exist") {
                 {"no/folder"});
   octet_refuses({"export", "catdog", "--out", temp / "no/folder/m.octet"}, {"no/folder"});
   octet_refuses({"export", "catdog", "--out", temp / "m.bin"}, {"m.bin", ".octet"});
-  octet_refuses({"run", "catdog", temp / "p.bmp", "--device", "cuda"}, {"cuda", "cpu"});
+  octet_refuses({"run", "catdog", temp / "p.bmp", "--device", "cuda"}, {"cuda", "cpu"},
+                {.environment = {{"CUDA_VISIBLE_DEVICES", ""}}});
 }
 
 TEST_CASE("broken .octet files") {

@@ -9,6 +9,7 @@
 #include "examples/common/terminal.h"
 #include "models/classifier.h"
 #include "runtime/cpu.h"
+#include "runtime/cuda/device.h"
 #include "runtime/error.h"
 
 using namespace octet;
@@ -34,11 +35,11 @@ struct Column {
   models::Score score;
 };
 
-Column classify(const std::vector<Sample>& samples, models::LoadOptions options, Precision precision,
-                ThreadPool& pool) {
+Column classify(const std::vector<Sample>& samples, models::LoadOptions options, Precision precision, ThreadPool& pool,
+                const std::optional<Gpu>& gpu) {
   options.precision = precision;
   Column column{.model = models::load_model("catdog", options)};
-  models::Classifier classifier(column.model, pool);
+  models::Classifier classifier(column.model, pool, 1, false, gpu);
   examples::ProgressBar progress(name_of(precision), false);
   for (std::size_t i = 0; i < samples.size(); ++i) {
     std::ranges::copy(samples[i].input, classifier.input(0).begin());
@@ -60,7 +61,7 @@ Column classify(const std::vector<Sample>& samples, models::LoadOptions options,
   return column;
 }
 
-void print(const std::vector<Sample>& samples, const Column& fp32, const Column& int8, int threads) {
+void print(const std::vector<Sample>& samples, const Column& fp32, const Column& int8, const std::string& where) {
   const auto& labels = fp32.model.labels;
   const auto label = [&](const Column& c, std::size_t i) { return labels[static_cast<std::size_t>(c.labels[i])]; };
   examples::Table photos({"photo", "FP32", "score", "INT8", "score"});
@@ -78,8 +79,7 @@ void print(const std::vector<Sample>& samples, const Column& fp32, const Column&
   summary.add({"model size", examples::human_bytes(models::deployed_bytes(fp32.model)),
                examples::human_bytes(models::deployed_bytes(int8.model))});
   if (fp32.model.seeded) fmt::print("The weights are seeded (random): these labels mean nothing.\n\n");
-  fmt::print("{}\n{}\n{}, {} thread{}, batch 1\n", photos.str(), summary.str(), cpu_features().name, threads,
-             threads == 1 ? "" : "s");
+  fmt::print("{}\n{}\n{}, batch 1\n", photos.str(), summary.str(), where);
 }
 
 // The class that the photo's folder or its name surely tells; -1: neither does, and the photo is not scored.
@@ -108,12 +108,16 @@ std::vector<Sample> load_samples(const std::vector<std::string>& inputs) {
   return samples;
 }
 
-int run(const std::vector<std::string>& inputs, const models::LoadOptions& options, int threads) {
+int run(const std::vector<std::string>& inputs, const models::LoadOptions& options, const std::string& device,
+        int threads) {
   const std::vector<Sample> samples = load_samples(inputs);
   ThreadPool pool(threads);
-  const Column fp32 = classify(samples, options, Precision::fp32, pool);
+  const std::optional<Gpu> gpu = cuda::choose_device(device);
+  const Column fp32 = classify(samples, options, Precision::fp32, pool, gpu);
   for (const std::string& note : fp32.model.notes) fmt::print(stderr, "note: {}\n", note);
-  print(samples, fp32, classify(samples, options, Precision::int8, pool), threads);
+  const std::string where = gpu ? std::string(gpu->name)
+                                : fmt::format("{}, {} thread{}", cpu_features().name, threads, threads == 1 ? "" : "s");
+  print(samples, fp32, classify(samples, options, Precision::int8, pool, gpu), where);
   return 0;
 }
 
@@ -126,11 +130,15 @@ int main(int argc, char** argv) {
   examples::NotebookOptions notebook;
   bool replay = false;
   int threads = available_threads();
+  std::string device = "auto";
   app.add_option("PHOTO", photos, "photos or folders; dogs.jpg#xywh=percent:0,0,50,50 is a part of one");
   app.add_option("--weights", weights, ".safetensors or a PyTorch checkpoint");
   app.add_option("--ranges", ranges, "ranges.json of those weights");
   app.add_option("--threads", threads, "of this machine's processors")
       ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+  app.add_option("--device", device, "where to run")
+      ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
       ->capture_default_str();
   app.add_flag("--notebook", replay,
                "replay the INT8 notebook on --data: 50 cats and 50 dogs calibrate and are scored");
@@ -148,6 +156,6 @@ int main(int argc, char** argv) {
   if (weights) options.weights = *weights;
   if (ranges) options.ranges = *ranges;
   return examples::guarded("catdog", [&] {
-    return replay ? examples::replay_notebook(options, notebook, threads) : run(photos, options, threads);
+    return replay ? examples::replay_notebook(options, notebook, threads) : run(photos, options, device, threads);
   });
 }

@@ -11,6 +11,7 @@
 #include "models/classifier.h"
 #include "models/data_files.h"
 #include "runtime/cpu.h"
+#include "runtime/cuda/device.h"
 #include "runtime/error.h"
 
 using namespace octet;
@@ -19,7 +20,7 @@ namespace {
 
 struct Options {
   std::vector<std::string> inputs;
-  std::string model = "efficientnet_lite0", calibrate;
+  std::string model = "efficientnet_lite0", calibrate, device = "auto";
   std::optional<std::filesystem::path> weights, names, ranges;
   int top = 5, threads = available_threads();
   std::int64_t limit = 100;
@@ -64,8 +65,8 @@ struct Column {
   std::vector<double> latency_ms;
 };
 
-Column classify(const models::LoadedModel& model, const Paths& photos, int top, ThreadPool& pool) {
-  models::Classifier classifier(model, pool);
+Column classify(const models::LoadedModel& model, const Paths& photos, const Options& o, ThreadPool& pool) {
+  models::Classifier classifier(model, pool, 1, false, cuda::choose_device(o.device));
   Column column;
   examples::ProgressBar progress(name_of(model.precision), false);
   for (const auto& path : photos) {
@@ -76,7 +77,7 @@ Column classify(const models::LoadedModel& model, const Paths& photos, int top, 
         std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count());
     const std::vector<float> scores = models::softmax(logits);
     auto& best = column.top.emplace_back();
-    for (const int index : models::top_k(logits, top, model.preprocess.label_offset)) {
+    for (const int index : models::top_k(logits, o.top, model.preprocess.label_offset)) {
       const auto i = static_cast<std::size_t>(index);
       const std::string name = i < model.labels.size() ? model.labels[i] : fmt::format("class {}", index);
       const std::string first = name.substr(0, name.find(','));  // "tabby, tabby cat": synonyms
@@ -128,13 +129,14 @@ int run(const Options& o) {
   integer.network = calib::quantise(*real.graph, ranges);
   integer.precision = Precision::int8;
 
-  // 4. Both are planned for this processor and run.
-  const Column fp32 = classify(real, photos, o.top, pool), int8 = classify(integer, photos, o.top, pool);
+  // 4. Both are planned for the GPU, if there is one, or for this processor, and run.
+  const Column fp32 = classify(real, photos, o, pool), int8 = classify(integer, photos, o, pool);
+  const std::optional<Gpu> gpu = cuda::choose_device(o.device);
   print(photos, fp32, int8);
   fmt::print("Calibrated on {} photos{}.\n", ranges.images, !own && o.calibrate.empty() ? ", these" : "");
   fmt::print("median {:.2f} ms and {:.2f} ms, {} and {}; {}, {} thread{}\n", examples::percentile(fp32.latency_ms, 50),
              examples::percentile(int8.latency_ms, 50), examples::human_bytes(models::deployed_bytes(real)),
-             examples::human_bytes(models::deployed_bytes(integer)), cpu_features().name, o.threads,
+             examples::human_bytes(models::deployed_bytes(integer)), gpu ? gpu->name : cpu_features().name, o.threads,
              o.threads == 1 ? "" : "s");
   return 0;
 }
@@ -152,6 +154,9 @@ int main(int argc, char** argv) {
   app.add_option("--calibrate", o.calibrate, "a folder of photos to calibrate on");
   app.add_option("--limit", o.limit, "calibrate on at most so many")->check(CLI::Range(1, 100000));
   app.add_option("--top", o.top, "show the K best")->check(CLI::Range(1, 1000))->capture_default_str();
+  app.add_option("--device", o.device, "where the two networks run")
+      ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
+      ->capture_default_str();
   app.add_option("--threads", o.threads)->check(CLI::Range(1, 1024))->capture_default_str();
   try {
     app.parse(argc, argv);

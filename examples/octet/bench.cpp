@@ -37,13 +37,13 @@ std::int64_t peak_bytes() {
   return 0;
 }
 
-std::vector<Tensor> make_inputs(const Program& program, std::uint64_t seed) {
+std::vector<Tensor> make_inputs(const Program& program, const Context& context, std::uint64_t seed) {
   std::vector<Tensor> inputs;
   const auto dims = program.input_like.shape().dims();
   std::vector<std::int64_t> shape{program.batch};
   shape.insert(shape.end(), dims.begin(), dims.end());
   for (int i = 0; i < kInputs; ++i) {
-    inputs.emplace_back(DType::u8, Shape(shape));
+    inputs.push_back(context.host_tensor(DType::u8, Shape(shape)));
     for (std::uint8_t& value : inputs.back().span<std::uint8_t>()) {
       seed = seed * 6364136223846793005u + 1442695040888963407u;
       value = static_cast<std::uint8_t>(seed >> 56);
@@ -114,8 +114,9 @@ void print_layers(const json& layers) {
                percent(l["ms"].get<double>() / sum), fmt::format("{:.1f}", l["gops"].get<double>()),
                percent(l["share_of_peak"]), l["limit"], percent(l["share_of_roof"])});
   }
-  fmt::print("\n{}\nall layers: {:.3f} ms; at their limits they would take {:.3f} ms, {:.1f} % of that\n", table.str(),
-             sum, roofs, 100 * roofs / sum);
+  fmt::print("\n{}\nall layers: {:.3f} ms", table.str(), sum);
+  if (roofs > 0) fmt::print("; at their limits they would take {:.3f} ms, {:.1f} % of that", roofs, 100 * roofs / sum);
+  fmt::print("\n");
 }
 
 int limits_alone(const Options& o) {
@@ -131,13 +132,10 @@ int limits_alone(const Options& o) {
 int run(const Options& o) {
   if (o.common.model.empty()) return limits_alone(o);
   const models::LoadedModel model = load(o.common);
-  kernels::PlanOptions options;
-  options.batch = o.batch;
-  options.photo = model.preprocess.photo();
-  const auto program = kernels::plan(model.network, options);
+  const auto program = kernels::plan(model.network, plan_options(o.common, model, o.batch));
   const auto pool = make_pool(o.common);
   Context context(program, *pool);
-  const std::vector<Tensor> inputs = make_inputs(*program, o.common.seed);
+  const std::vector<Tensor> inputs = make_inputs(*program, context, o.common.seed);
   const auto dims = program->output_like.shape().dims();
   std::vector<std::int64_t> shape{program->batch};
   shape.insert(shape.end(), dims.begin(), dims.end());
@@ -155,28 +153,21 @@ int run(const Options& o) {
   const double median = examples::percentile(times, 50), p90 = examples::percentile(times, 90),
                p99 = examples::percentile(times, 99);
   if (o.common.json) {
-    json result{{"model", model.name},
-                {"batch", o.batch},
-                {"threads", pool->threads()},
-                {"precision", name_of(model.precision)},
-                {"device", "cpu"},
-                {"kernel_isa", program->isa},
-                {"latency_ms_median", median},
-                {"latency_ms_p90", p90},
-                {"latency_ms_p99", p99},
-                {"runs", times.size()},
-                {"peak_bytes", memory},
-                {"seeded", model.seeded}};
+    json result{{"model", model.name},         {"batch", o.batch},
+                {"threads", pool->threads()},  {"precision", name_of(model.precision)},
+                {"device", program->device},   {"kernel_isa", program->isa},
+                {"latency_ms_median", median}, {"latency_ms_p90", p90},
+                {"latency_ms_p99", p99},       {"runs", times.size()},
+                {"peak_bytes", memory},        {"seeded", model.seeded}};
     if (o.per_layer) result["layers"] = layers;
     if (o.limits) result["limits"] = limits;
     print_json(result);
     return 0;
   }
-  examples::Table table(
-      {"model", "precision", "batch", "threads", "instruction set", "median ms", "p90", "p99", "peak memory"});
+  examples::Table table({"model", "precision", "batch", "threads", "device", "median ms", "p90", "p99", "peak memory"});
   table.add({model.name, name_of(model.precision), std::to_string(o.batch), std::to_string(pool->threads()),
-             program->isa, fmt::format("{:.3f}", median), fmt::format("{:.3f}", p90), fmt::format("{:.3f}", p99),
-             examples::human_bytes(memory)});
+             program->device + " " + program->isa, fmt::format("{:.3f}", median), fmt::format("{:.3f}", p90),
+             fmt::format("{:.3f}", p99), examples::human_bytes(memory)});
   fmt::print("{}", table.str());
   if (o.per_layer) print_layers(layers);
   if (o.limits) print_limits(limits);

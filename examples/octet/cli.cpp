@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cstdio>
 
+#include "runtime/cuda/device.h"
 #include "runtime/error.h"
 #include "runtime/hash.h"
 #include "runtime/io/file.h"
@@ -34,8 +35,8 @@ void apply_image_flags(const Common& c, models::Preprocess& how) {
 }
 
 void check_device(const Common& c) {
-  require(c.device != "cuda", "--device cuda: this build has no CUDA kernels; auto and cpu work");
-  require(c.precision != "fp16", "--precision fp16: half precision is for the GPU; fp32 and int8 work on the CPU");
+  (void)gpu_of(c);
+  require(c.precision != "fp16", "--precision fp16: there are no half-precision kernels yet; fp32 and int8 work");
 }
 
 models::LoadedModel finish(const Common& c, models::LoadedModel model) {
@@ -143,6 +144,16 @@ models::LoadedModel load_float(const Common& c) {
 
 std::unique_ptr<ThreadPool> make_pool(const Common& c) {
   return std::make_unique<ThreadPool>(c.threads == 0 ? available_threads() : c.threads);
+}
+
+std::optional<Gpu> gpu_of(const Common& c) { return cuda::choose_device(c.device); }
+
+kernels::PlanOptions plan_options(const Common& c, const models::LoadedModel& model, int batch) {
+  kernels::PlanOptions options;
+  options.batch = batch;
+  options.photo = model.preprocess.photo();
+  options.gpu = gpu_of(c);
+  return options;
 }
 
 void note(const Common& c, const std::string& text) {

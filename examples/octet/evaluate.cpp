@@ -32,7 +32,7 @@ int run(const Options& o) {
                      by_name, model.labels.front(), model.labels.back()));
   }
   const auto pool = make_pool(o.common);
-  models::Classifier classifier(model, *pool, o.common.batch_size);
+  models::Classifier classifier(model, *pool, o.common.batch_size, false, gpu_of(o.common));
   examples::ProgressBar progress("photos", o.common.quiet);
   const models::Evaluation e = models::evaluate(
       classifier, photos, [&](std::int64_t done, std::int64_t total) { progress.update(done, total); });
@@ -42,7 +42,7 @@ int run(const Options& o) {
   if (o.common.json) {
     print_json({{"model", model.name},
                 {"precision", name_of(model.precision)},
-                {"device", "cpu"},
+                {"device", classifier.program().device},
                 {"kernel_isa", classifier.program().isa},
                 {"threads", pool->threads()},
                 {"batch", classifier.batch()},
@@ -63,8 +63,8 @@ int run(const Options& o) {
              fmt::format("{:.2f}", e.score.top5()), fmt::format("{:.0f}", e.images_per_second),
              fmt::format("{:.2f}", median), fmt::format("{:.2f}", p90),
              examples::human_bytes(models::deployed_bytes(model))});
-  fmt::print("{}photos of {}; batches of {}, {} thread(s)\n", table.str(), folder.string(), classifier.batch(),
-             pool->threads());
+  fmt::print("{}photos of {}; batches of {}, {} thread(s), {} {}\n", table.str(), folder.string(), classifier.batch(),
+             pool->threads(), classifier.program().device, classifier.program().isa);
   if (calibrated_here) fmt::print("These are the photos that calibrated the model: the score says little.\n");
   return 0;
 }

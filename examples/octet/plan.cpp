@@ -3,7 +3,9 @@
 
 #include "examples/common/terminal.h"
 #include "examples/octet/cli.h"
+#include "kernels/cuda/registry.h"
 #include "kernels/registry.h"
+#include "runtime/cuda/device.h"
 #include "runtime/error.h"
 
 namespace octet::cli {
@@ -45,8 +47,12 @@ std::string exact_through(const Program& program) {
 }
 
 // "12 px x 32 ch, 220 parts": what the kernel has in registers at a time, and into how many parts threads may split the
-// step.
+// step. On CUDA the kernel's own words for its launch configuration.
 std::string tile_of(const Program& program, const Step& step) {
+  for (const kernels::cuda::Kernel* kernel : kernels::cuda::all_kernels()) {
+    if (step.launch == nullptr || kernels::cuda::name_of(*kernel) != step.variant) continue;
+    return kernel->describe == nullptr ? "-" : kernel->describe(step.config);
+  }
   std::vector<View> inputs;
   for (const int input : step.inputs) inputs.push_back(program.slots[static_cast<std::size_t>(input)].view);
   const StepArgs args{inputs.data(), static_cast<std::int32_t>(inputs.size()),
@@ -86,12 +92,15 @@ json layer_json(const Program& program, const Layer& layer) {
 
 std::string number(const json& value) { return value.is_null() ? "-" : fmt::format("{:.6g}", value.get<double>()); }
 
+// Which GPU, or why --device auto did not take one.
+std::string device_note(const Common& common, const Program& program) {
+  if (program.device == "cuda") return fmt::format("; {}", program.gpu.name);
+  return common.device == "auto" ? fmt::format("; no GPU: {}", cuda::status().why) : "";
+}
+
 int run(const Options& o) {
   const models::LoadedModel model = load(o.common, {.ignore = o.ignore, .only = o.only});
-  kernels::PlanOptions options;
-  options.batch = o.batch;
-  options.photo = model.preprocess.photo();
-  const auto program = kernels::plan(model.network, options);
+  const auto program = kernels::plan(model.network, plan_options(o.common, model, o.batch));
   json layers = json::array();
   for (const Layer& layer : layers_of(*program)) layers.push_back(layer_json(*program, layer));
   const std::string exact = exact_through(*program);
@@ -116,8 +125,8 @@ int run(const Options& o) {
                fmt::format("{:.2f}", l["macs"].get<double>() / 1e6), examples::human_bytes(l["packed_bytes"]),
                l["why"]});
   }
-  fmt::print("{} on {}, instruction set {}, batch {}\ninput: {}\n\n{}", model.name, program->device, program->isa,
-             program->batch, model.preprocess.str(), table.str());
+  fmt::print("{} on {}, instruction set {}, batch {}{}\ninput: {}\n\n{}", model.name, program->device, program->isa,
+             program->batch, device_note(o.common, *program), model.preprocess.str(), table.str());
   const char* meaning = exact.starts_with("nothing") ? "" : ": up to there every device gives the same bytes";
   fmt::print("\nexact through {}{}\narena {}, packed weights {}\n", exact, meaning,
              examples::human_bytes(static_cast<std::int64_t>(program->arena_bytes)),

@@ -61,6 +61,7 @@ Roof roof_of(const Program& program, const Step& step, const kernels::Limits& li
   for (const int input : step.inputs) roof.bytes += bytes_of(program.slots[static_cast<std::size_t>(input)].view);
   if (step.output >= 0) roof.bytes += bytes_of(program.slots[static_cast<std::size_t>(step.output)].view);
   roof.bytes += static_cast<std::int64_t>(step.packed_bytes);
+  if (program.device != "cpu") return roof;  // the limits that are measured are the processor's
 
   const kernels::ReadPeak& read = limits.read_peak(roof.bytes);
   roof.limit = read.level;

@@ -74,7 +74,7 @@ int run(const Options& o) {
   const models::LoadedModel model = load(o.common);
   const auto files = expand_inputs(o);
   const auto pool = make_pool(o.common);
-  models::Classifier classifier(model, *pool, 1, o.hash_layers);
+  models::Classifier classifier(model, *pool, 1, o.hash_layers, gpu_of(o.common));
   models::LayerHashes hashes(classifier.program().graph);
   const Context::Hook hook = [&](EdgeId edge, const View& view) { hashes.add(edge, view); };
 
@@ -89,9 +89,12 @@ int run(const Options& o) {
   json layers = json::array();
   for (const auto& [name, hash] : hashes.list()) layers.push_back({{"name", name}, {"hash", hash}});
   if (o.common.json) {
-    json result{{"model", model.name},    {"precision", name_of(model.precision)},
-                {"device", "cpu"},        {"kernel_isa", classifier.program().isa},
-                {"seeded", model.seeded}, {"images", images}};
+    json result{{"model", model.name},
+                {"precision", name_of(model.precision)},
+                {"device", classifier.program().device},
+                {"kernel_isa", classifier.program().isa},
+                {"seeded", model.seeded},
+                {"images", images}};
     if (o.hash_layers) result["layers"] = layers;
     print_json(result);
     return 0;

@@ -14,7 +14,6 @@ void Selection::put_into(Step& step) const {
   }
   step.variant = cuda::name_of(*gpu);
   step.launch = gpu->launch, step.config = config;
-  if (gpu->describe != nullptr) step.note += fmt::format("{}{}", note.empty() ? "" : "; ", gpu->describe(config));
 }
 
 std::size_t Selection::packed_bytes(const StepArgs& args) const {

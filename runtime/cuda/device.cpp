@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 
 #include "runtime/error.h"
 
@@ -85,7 +86,8 @@ bool runs_on(std::string_view architectures, int capability) {
 }
 
 std::optional<Gpu> choose_device(std::string_view wanted) {
-  if (wanted == "cpu") return std::nullopt;
+  const char* isa = std::getenv("OCTET_ISA");
+  if (wanted == "cpu" || (wanted == "auto" && isa != nullptr && *isa != '\0')) return std::nullopt;
   if (status().usable) return status().gpu;
   require(wanted != "cuda", "--device cuda: {}; auto and cpu work", status().why);
   return std::nullopt;

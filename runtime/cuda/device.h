@@ -24,8 +24,8 @@ const Status& status();
 // PTX on everything that is not older.
 bool runs_on(std::string_view architectures, int capability);
 
-// --device: "auto" takes a usable device, else none (status().why says why); "cpu" none; "cuda" throws Error with the
-// reason when there is no usable device.
+// --device: "auto" takes a usable device, else none (status().why says why), and none when OCTET_ISA asks for one of
+// the CPU's instruction sets; "cpu" none; "cuda" throws Error with the reason when there is no usable device.
 std::optional<Gpu> choose_device(std::string_view wanted);
 
 }  // namespace octet::cuda

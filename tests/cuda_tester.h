@@ -24,9 +24,10 @@ inline bool have_gpu() {
   return status.usable;
 }
 
-// The plane with its channels laid out as in a CUDA program: slices and pixels at multiples of 16 bytes.
-inline Plane for_gpu(Plane p) {
-  if (p.planar) return p;
+// The plane with its channels laid out as in a CUDA program: slices and pixels at multiples of 16 bytes. What comes
+// from the caller (NCHW, photos) stays as it is.
+inline Plane for_gpu(Plane p, bool photo = false) {
+  if (p.planar || photo) return p;
   const int vector = static_cast<int>(kernels::cuda::kVectorBytes) / size_of(p.type);
   p.channels_before = (p.channels_before + vector - 1) / vector * vector;
   const int used = p.channels_before + p.c + p.channels_after;
@@ -41,7 +42,7 @@ inline Plane for_gpu(Plane p) {
 class OnDevice {
  public:
   OnDevice(const Plane& plane, std::uint8_t poison, const std::vector<float>* values)
-      : laid_(for_gpu(plane), {}, poison), memory_(cuda::allocate_device(laid_.memory().size(), "a test")) {
+      : laid_(plane, {}, poison), memory_(cuda::allocate_device(laid_.memory().size(), "a test")) {
     if (values != nullptr) laid_.fill(*values);
     copy(memory_.data(), laid_.memory().data(), cudaMemcpyHostToDevice);
   }
@@ -62,8 +63,13 @@ class OnDevice {
   cuda::DeviceMemory memory_;
 };
 
-inline StepArgs cuda_prototype(const Case& test, std::vector<View>& views) {
-  for (const Plane& p : test.inputs) views.push_back(Laid(for_gpu(p), {}, 0).view), views.back().data = nullptr;
+inline bool takes_photos(const CudaKernel& kernel) { return std::string_view(kernel.op).starts_with("lookup"); }
+
+inline StepArgs cuda_prototype(const CudaKernel& kernel, const Case& test, std::vector<View>& views) {
+  for (const Plane& p : test.inputs) {
+    views.push_back(Laid(for_gpu(p, takes_photos(kernel)), {}, 0).view);
+    views.back().data = nullptr;
+  }
   View out = Laid(for_gpu(test.output), {}, 0).view;
   out.data = nullptr;
   return {views.data(), static_cast<std::int32_t>(views.size()), out, test.params.get(), nullptr};
@@ -75,10 +81,10 @@ inline Outcome run_cuda_kernel(const CudaKernel& kernel, const Case& test, int c
   std::vector<std::unique_ptr<OnDevice>> inputs;
   std::vector<View> views;
   for (const Plane& plane : test.inputs) {
-    inputs.push_back(std::make_unique<OnDevice>(plane, poison, &plane.values));
+    inputs.push_back(std::make_unique<OnDevice>(for_gpu(plane, takes_photos(kernel)), poison, &plane.values));
     views.push_back(inputs.back()->view());
   }
-  OnDevice output(test.output, static_cast<std::uint8_t>(poison ^ 0x33), nullptr);
+  OnDevice output(for_gpu(test.output), static_cast<std::uint8_t>(poison ^ 0x33), nullptr);
   StepArgs args{views.data(), static_cast<std::int32_t>(views.size()), output.view(), test.params.get(), nullptr};
 
   // The constants go the way that a program's go.
@@ -110,9 +116,6 @@ inline Outcome run_cuda_kernel(const CudaKernel& kernel, const Case& test, int c
 
   output.fetch();
   outcome.values = output.laid().read();
-  std::int32_t met = 0;
-  cuda::check(cudaMemcpy(&met, fault.data(), sizeof met, cudaMemcpyDeviceToHost), "a test");
-  if (met != 0) outcome.error = "a NaN was reported";
   std::vector<std::byte> guard(256);
   cuda::check(cudaMemcpy(guard.data(), workspace.data() + workspace_bytes, 256, cudaMemcpyDeviceToHost), "a test");
   if (guard != std::vector<std::byte>(256, std::byte{0xA7})) outcome.error = "it wrote behind its workspace";
@@ -123,6 +126,9 @@ inline Outcome run_cuda_kernel(const CudaKernel& kernel, const Case& test, int c
       outcome.error = "it changed its input";
     }
   }
+  std::int32_t met = 0;
+  cuda::check(cudaMemcpy(&met, fault.data(), sizeof met, cudaMemcpyDeviceToHost), "a test");
+  if (met != 0) outcome.error = "a NaN was reported";
   return outcome;
 }
 

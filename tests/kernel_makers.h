@@ -208,6 +208,12 @@ inline std::vector<Case> lookups(const Kernel& reference, Random& random) {
     if (i % 6 == 0) test.inputs[0].c = 3, test.inputs[0].w = random.between(64, 224);  // a photo's rows
     fill_integers(test.inputs[0], random, 0, 255);
     test.output = like(test.inputs[0], bytes ? (random.chance(0.5) ? DType::u8 : DType::s8) : DType::f32, random);
+    if (i < 3) {  // whole photos
+      Plane photo{.type = DType::u8, .n = 2, .h = 3 + i, .w = 4 + 16 * i, .c = 3};
+      fill_integers(photo, random, 0, 255);
+      test.output = {.type = test.output.type, .n = 2, .h = photo.h, .w = photo.w, .c = 3};
+      test.inputs[0] = std::move(photo);
+    }
     for (int k = 0; k < 256 * test.output.c; ++k) {
       owner->reals.push_back(random.real(3.0)), owner->bytes.push_back(static_cast<std::uint8_t>(random.bits()));
     }

@@ -12,7 +12,8 @@
 //    pitch; other slices are copied. So a view of pitch >= 16 is always 16-byte aligned.
 //  - Kernels may READ the bytes between the last channel and the next multiple of 16: they hold anything (a
 //    neighbouring slice, a former tenant), and packed weights are 0 there. For floats that is not enough (0 * NaN):
-//    float kernels stop at the last channel. Kernels never WRITE past the last channel.
+//    float kernels stop at the last channel.
+//  - Kernels never WRITE past the last channel, except that a small pixel (never a slice) may be stored as one word.
 //  - The network's input and output are the caller's layouts (u8 photos [n, H, W, 3], f32 NCHW), not these.
 //
 // `pixel_pitch` is the one definition; the views that a kernel gets have it as stride_w (in elements).

@@ -136,8 +136,8 @@ int run(const Options& o) {
   fmt::print("Calibrated on {} photos{}.\n", ranges.images, !own && o.calibrate.empty() ? ", these" : "");
   fmt::print("median {:.2f} ms and {:.2f} ms, {} and {}; {}, {} thread{}\n", examples::percentile(fp32.latency_ms, 50),
              examples::percentile(int8.latency_ms, 50), examples::human_bytes(models::deployed_bytes(real)),
-             examples::human_bytes(models::deployed_bytes(integer)), gpu ? gpu->name : cpu_features().name, o.threads,
-             o.threads == 1 ? "" : "s");
+             examples::human_bytes(models::deployed_bytes(integer)), gpu ? std::string(gpu->name) : cpu_features().name,
+             o.threads, o.threads == 1 ? "" : "s");
   return 0;
 }
 

@@ -129,7 +129,8 @@ TEST_CASE("every CUDA quantiser reports a NaN, wherever it stands") {
       test.output = {.n = 2, .h = 3, .w = 5, .c = 7};
       test.params = std::make_shared<kernels::QuantiseParams>();
       const Outcome made = run_cuda_kernel(*kernel, test, 0, 0x5A);
-      CHECK_MESSAGE(made.error == "a NaN was reported", kernels::cuda::name_of(*kernel) << " missed the NaN at " << where);
+      CHECK_MESSAGE(made.error == "a NaN was reported", kernels::cuda::name_of(*kernel)
+                                                            << " missed the NaN at " << where);
     }
   }
 }

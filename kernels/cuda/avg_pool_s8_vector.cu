@@ -8,6 +8,7 @@ constexpr int kBlock = 128;
 
 template <bool is_unsigned>
 __global__ void __launch_bounds__(kBlock) pool(View in, View out, PoolParams p) {
+  begin();
   const int words = words_of(out.c);
   const int index = static_cast<int>(blockIdx.x) * kBlock + static_cast<int>(threadIdx.x);
   if (index >= words * out.w * out.h) return;
@@ -42,12 +43,7 @@ int launch(const StepArgs& args, const Launch& launch) {
   const std::int64_t threads = std::int64_t{words_of(out.c)} * out.w * out.h;
   if (threads >= INT32_MAX - kBlock || out.n > 65535) return cudaErrorInvalidConfiguration;
   const dim3 blocks(static_cast<unsigned>((threads + kBlock - 1) / kBlock), static_cast<unsigned>(out.n));
-  if (in.type == DType::u8) {
-    pool<true><<<blocks, kBlock, 0, launch.stream>>>(in, out, p);
-  } else {
-    pool<false><<<blocks, kBlock, 0, launch.stream>>>(in, out, p);
-  }
-  return cudaGetLastError();
+  return start(in.type == DType::u8 ? pool<true> : pool<false>, blocks, kBlock, launch, in, out, p);
 }
 
 }  // namespace

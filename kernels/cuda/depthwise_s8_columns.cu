@@ -26,7 +26,7 @@ __global__ void __launch_bounds__(kBlock) depthwise(View in, View out, ConvParam
   constexpr int kWords = (kernel + 3) / 4;  // of one column of a channel
   const int channel_words = words_of(out.c), strips = (out.w + kStrip - 1) / kStrip;
   const int index = static_cast<int>(blockIdx.x) * kBlock + static_cast<int>(threadIdx.x);
-  if (index >= channel_words * strips * out.h) return;
+  if (index >= channel_words * strips * out.h) return;  // (an exit counts as having let the next kernel come)
   const int c = index % channel_words * 4, rest = index / channel_words;
   const int first = rest % strips * kStrip, oy = rest / strips, n = static_cast<int>(blockIdx.y);
   const auto outside = static_cast<std::uint32_t>(p.zero_in & 0xFF) * 0x01010101u;
@@ -39,6 +39,7 @@ __global__ void __launch_bounds__(kBlock) depthwise(View in, View out, ConvParam
     std::uint32_t(&w)[4] = weights[i / kWords][i % kWords];
     w[0] = four.x, w[1] = four.y, w[2] = four.z, w[3] = four.w;
   }
+  begin();
   std::int32_t sums[kStrip][4];
   const int4 bias = *reinterpret_cast<const int4*>(p.epilogue.bias + c);
 #pragma unroll
@@ -95,13 +96,10 @@ const char* refuse(const StepArgs& args, const Gpu&) {
 }
 
 template <int kernel, int stride>
-void start(const StepArgs& args, const ConvParams& p, dim3 blocks, const Launch& launch) {
+int start_for(const StepArgs& args, const ConvParams& p, dim3 blocks, const Launch& launch) {
   const View& in = args.inputs[0];
-  if (in.type == DType::u8) {
-    depthwise<kernel, stride, true><<<blocks, kBlock, 0, launch.stream>>>(in, args.output, p);
-  } else {
-    depthwise<kernel, stride, false><<<blocks, kBlock, 0, launch.stream>>>(in, args.output, p);
-  }
+  const auto compiled = in.type == DType::u8 ? depthwise<kernel, stride, true> : depthwise<kernel, stride, false>;
+  return start(compiled, blocks, kBlock, launch, in, args.output, p);
 }
 
 int launch(const StepArgs& args, const Launch& launch) {
@@ -110,12 +108,10 @@ int launch(const StepArgs& args, const Launch& launch) {
   const std::int64_t threads = std::int64_t{words_of(out.c)} * ((out.w + kStrip - 1) / kStrip) * out.h;
   if (threads >= INT32_MAX - kBlock || out.n > 65535) return cudaErrorInvalidConfiguration;
   const dim3 blocks(static_cast<unsigned>((threads + kBlock - 1) / kBlock), static_cast<unsigned>(out.n));
-  const int which = p.window.kernel_h * 10 + p.window.stride_h;
-  if (which == 31) start<3, 1>(args, p, blocks, launch);
-  if (which == 32) start<3, 2>(args, p, blocks, launch);
-  if (which == 51) start<5, 1>(args, p, blocks, launch);
-  if (which == 52) start<5, 2>(args, p, blocks, launch);
-  return cudaGetLastError();
+  if (p.window.kernel_h == 3) {
+    return p.window.stride_h == 1 ? start_for<3, 1>(args, p, blocks, launch) : start_for<3, 2>(args, p, blocks, launch);
+  }
+  return p.window.stride_h == 1 ? start_for<5, 1>(args, p, blocks, launch) : start_for<5, 2>(args, p, blocks, launch);
 }
 
 std::size_t packed_bytes(const StepArgs& args, int) {

@@ -5,15 +5,41 @@
 #include <cuda_runtime.h>
 
 #include "kernels/cuda/kernel.h"
+#include "kernels/cuda/ptx.cuh"
 #include "runtime/arithmetic.h"
 
 namespace octet::kernels::cuda {
 
 constexpr int kThreads = 256;
 
+// Launches a kernel that begins with begin(): from sm_90 on its blocks may take their places while the kernel before it
+// still runs, which hides most of a launch.
+template <class... Parameters, class... Arguments>
+static int start(void (*kernel)(Parameters...), dim3 blocks, int threads, const Launch& launch,
+                 const Arguments&... arguments) {
+  cudaLaunchAttribute overlap;
+  overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  overlap.val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchConfig_t config = {};
+  config.gridDim = blocks;
+  config.blockDim = static_cast<unsigned>(threads);
+  config.stream = launch.stream;
+  config.attrs = &overlap;
+  config.numAttrs = launch.gpu->major >= 9 ? 1 : 0;
+  return cudaLaunchKernelEx(&config, kernel, arguments...);
+}
+
+// Waits for the activations that the kernel before this one makes, and lets the next one come. Constants (weights,
+// tables) may be read before it.
+__device__ static inline void begin() {
+  ptx::wait_for_previous_kernel();
+  ptx::allow_next_kernel();
+}
+
 // Consecutive threads take consecutive channels; blockIdx.y is the image.
 template <class Operation>
 __global__ void __launch_bounds__(kThreads) elementwise(View out, Operation operation) {
+  begin();
   const unsigned i = blockIdx.x * kThreads + threadIdx.x;
   const unsigned per_row = static_cast<unsigned>(out.w) * out.c;
   if (i >= static_cast<unsigned>(out.h) * per_row) return;
@@ -27,8 +53,7 @@ static int launch_elementwise(const View& out, const Operation& operation, const
   const std::int64_t per_image = std::int64_t{out.h} * out.w * out.c;
   if (per_image >= INT32_MAX - kThreads || out.n > 65535) return cudaErrorInvalidConfiguration;
   const dim3 blocks(static_cast<unsigned>((per_image + kThreads - 1) / kThreads), static_cast<unsigned>(out.n));
-  elementwise<<<blocks, kThreads, 0, launch.stream>>>(out, operation);
-  return cudaGetLastError();
+  return start(elementwise<Operation>, blocks, kThreads, launch, out, operation);
 }
 
 // One element of an 8-bit activation of either signedness; storing takes the low byte.

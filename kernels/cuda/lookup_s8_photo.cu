@@ -11,6 +11,7 @@ __global__ void __launch_bounds__(kBlock) lookup(View in, View out, const std::u
   __shared__ std::uint8_t tables[3 * 256];
   for (int i = static_cast<int>(threadIdx.x); i < 3 * 256; i += kBlock) tables[i] = table[i];
   __syncthreads();
+  begin();
   const int pixels = out.h * out.w;
   const int first = (static_cast<int>(blockIdx.x) * kBlock + static_cast<int>(threadIdx.x)) * 4;
   if (first >= pixels) return;
@@ -43,8 +44,7 @@ int launch(const StepArgs& args, const Launch& launch) {
   if (out.n > 65535) return cudaErrorInvalidConfiguration;
   const dim3 blocks(static_cast<unsigned>((pixels / 4 + kBlock - 1) / kBlock), static_cast<unsigned>(out.n));
   const auto* table = static_cast<const std::uint8_t*>(static_cast<const LookupParams*>(args.params)->table);
-  lookup<<<blocks, kBlock, 0, launch.stream>>>(args.inputs[0], out, table);
-  return cudaGetLastError();
+  return start(lookup, blocks, kBlock, launch, args.inputs[0], out, table);
 }
 
 }  // namespace

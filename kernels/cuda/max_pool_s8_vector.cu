@@ -1,4 +1,4 @@
-// max_pool_s8_vector: the largest byte of each window, padding left out, four channels a thread.
+// max_pool_s8_vector: the largest byte of each window, padding left out, sixteen channels a thread.
 #include "kernels/cuda/vector.cuh"
 
 namespace octet::kernels::cuda {
@@ -7,36 +7,40 @@ namespace {
 constexpr int kBlock = 128;
 
 template <bool is_unsigned>
-__global__ void __launch_bounds__(kBlock) pool(View in, View out, PoolParams p) {
-  const int words = words_of(out.c);
+__device__ std::uint32_t larger(std::uint32_t a, std::uint32_t b) {
+  return is_unsigned ? __vmaxu4(a, b) : __vmaxs4(a, b);
+}
+
+template <bool is_unsigned>
+__global__ void __launch_bounds__(kBlock) pool(View in, View out, Window window) {
+  begin();
+  const int vectors = vectors_of(out.c);
   const int index = static_cast<int>(blockIdx.x) * kBlock + static_cast<int>(threadIdx.x);
-  if (index >= words * out.w * out.h) return;
-  const int c = index % words * 4, rest = index / words;
+  if (index >= vectors * out.w * out.h) return;
+  const int c = index % vectors * 16, rest = index / vectors;
   const int ox = rest % out.w, oy = rest / out.w, n = static_cast<int>(blockIdx.y);
-  std::uint32_t best = is_unsigned ? 0 : 0x80808080u;
-  for_window(in, p.window, oy, ox, [&](int y, int x) {
-    const std::uint32_t word = *reinterpret_cast<const std::uint32_t*>(in.at<std::uint8_t>(n, y, x, c));
-    best = is_unsigned ? __vmaxu4(best, word) : __vmaxs4(best, word);
+  const std::uint32_t least = is_unsigned ? 0 : 0x80808080u;
+  uint4 best = {least, least, least, least};
+  for_window(in, window, oy, ox, [&](int y, int x) {
+    const uint4 from = *reinterpret_cast<const uint4*>(in.at<std::uint8_t>(n, y, x, c));
+    best = {larger<is_unsigned>(best.x, from.x), larger<is_unsigned>(best.y, from.y),
+            larger<is_unsigned>(best.z, from.z), larger<is_unsigned>(best.w, from.w)};
   });
-  store_word(out, n, oy, ox, c, best);
+  store_vector(out, n, oy, ox, c, best);
 }
 
 const char* refuse(const StepArgs& args, const Gpu&) {
-  return in_words(args.inputs[0]) && in_words(args.output) ? nullptr : "its pixels do not start at words";
+  const bool vectors = in_vectors(args.inputs[0]) && in_vectors(args.output);
+  return vectors ? nullptr : "its pixels do not start at multiples of 16 bytes";
 }
 
 int launch(const StepArgs& args, const Launch& launch) {
-  const auto& p = *static_cast<const PoolParams*>(args.params);
+  const Window& window = static_cast<const PoolParams*>(args.params)->window;
   const View &in = args.inputs[0], &out = args.output;
-  const std::int64_t threads = std::int64_t{words_of(out.c)} * out.w * out.h;
+  const std::int64_t threads = std::int64_t{vectors_of(out.c)} * out.w * out.h;
   if (threads >= INT32_MAX - kBlock || out.n > 65535) return cudaErrorInvalidConfiguration;
   const dim3 blocks(static_cast<unsigned>((threads + kBlock - 1) / kBlock), static_cast<unsigned>(out.n));
-  if (in.type == DType::u8) {
-    pool<true><<<blocks, kBlock, 0, launch.stream>>>(in, out, p);
-  } else {
-    pool<false><<<blocks, kBlock, 0, launch.stream>>>(in, out, p);
-  }
-  return cudaGetLastError();
+  return start(in.type == DType::u8 ? pool<true> : pool<false>, blocks, kBlock, launch, in, out, window);
 }
 
 }  // namespace

@@ -58,11 +58,30 @@ __device__ static inline void store_word(const View& out, int n, int y, int x, i
   }
 }
 
-// Whether a view's pixels can be read as words: NHWC of bytes in the arena's layout.
+// Sixteen channels c .. c + 15 likewise; the view's pixels start at multiples of 16 bytes.
+__device__ static inline void store_vector(const View& out, int n, int y, int x, int c, const uint4& vector) {
+  if (c + 16 <= out.c) {
+    *reinterpret_cast<uint4*>(out.at<std::uint8_t>(n, y, x, c)) = vector;
+    return;
+  }
+  const std::uint32_t words[4] = {vector.x, vector.y, vector.z, vector.w};
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    if (c + 4 * i < out.c) store_word(out, n, y, x, c + 4 * i, words[i]);
+  }
+}
+
+// Whether a view's pixels can be read as words, and as vectors of 16 bytes: NHWC of bytes in the arena's layout.
 static inline bool in_words(const View& v) {
   return v.type != DType::f32 && v.stride_c == 1 && v.stride_w % 4 == 0 && v.stride_h % 4 == 0 && v.stride_n % 4 == 0;
 }
 
+static inline bool in_vectors(const View& v) {
+  return in_words(v) && v.stride_w % kVectorBytes == 0 && v.stride_h % kVectorBytes == 0 &&
+         v.stride_n % kVectorBytes == 0;
+}
+
 constexpr int words_of(int channels) { return (channels + 3) / 4; }
+constexpr int vectors_of(int channels) { return (channels + 15) / 16; }
 
 }  // namespace octet::kernels::cuda

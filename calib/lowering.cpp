@@ -6,6 +6,7 @@
 #include "runtime/arithmetic.h"
 #include "runtime/error.h"
 #include "runtime/float_environment.h"
+#include "runtime/functions.h"
 
 namespace octet::calib {
 namespace {
@@ -35,7 +36,9 @@ QNode geometry_of(const Node& node) {
           .window = node.window,
           .groups = node.groups,
           .ceil_mode = node.ceil_mode,
-          .count_include_pad = node.count_include_pad};
+          .count_include_pad = node.count_include_pad,
+          .alpha = node.alpha,
+          .beta = node.beta};
 }
 
 // A batch-norm that could not be folded, as one multiplication and one addition a channel.
@@ -142,6 +145,7 @@ std::string Lowering::why_float(const Node& node, EdgeId output) const {
   if (ranges_ == nullptr) return "fp32 was asked for";
   if (node.op == Op::batch_norm) return "a batch-norm that no convolution could take in";
   if (node.op == Op::relu || node.op == Op::relu6) return "an activation by itself";
+  if (node.op == Op::mul || node.op == Op::softmax) return fmt::format("{} has no integer form", name_of(node.op));
   if (node.op != Op::flatten) {  // which computes nothing, and which no expression can name
     if (const auto reason = ignored_(node.name)) return *reason;
   }
@@ -255,6 +259,9 @@ bool Lowering::integer_layer(QNode& node, const Node& source, EdgeId output) {
     return false;
   }
   node.precision = Precision::int8;
+  if (is_function(source.op)) {
+    node.table = function_table(source.op, source.alpha, source.beta, *params(source.inputs[0]), *params(output));
+  }
   for (const EdgeId input : source.inputs) node.inputs.push_back(need_integer(input));
   node.output = add_edge(output, !real_output);
   return true;

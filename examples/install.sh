@@ -1,7 +1,7 @@
 # Sourced by quickstart.sh and tests/run.sh: Debian packages that Octet needs, installed when the script may.
 
 OCTET_PACKAGES="g++ cmake ninja-build pkg-config ca-certificates libfmt-dev libeigen3-dev libstb-dev libcli11-dev
-nlohmann-json3-dev libzip-dev"
+nlohmann-json3-dev libzip-dev libonnx-dev libprotobuf-dev protobuf-compiler"
 
 # ensure_packages PACKAGE...: installs what is missing; without root, says what to install and fails.
 ensure_packages() {

@@ -79,6 +79,18 @@ struct AffineParams {
   float lo = 0, hi = 0;
 };
 
+// A function of one value: in float, computed (`op` is an octet::Op, alpha and beta are its arguments); of 8 bits, looked
+// up (rule 12: the output's byte for each byte of the input).
+struct FunctionParams {
+  std::uint8_t op = 0;
+  float alpha = 0, beta = 0;
+  const std::uint8_t* table = nullptr;  // [256]
+};
+
+struct SoftmaxParams {
+  bool whole_image = false;  // over every element of an image (it was flattened); otherwise over each pixel's channels
+};
+
 // Fills the border around an activation. `halo_*` rows and columns lie outside of the output view.
 struct HaloParams {
   std::int32_t top = 0, left = 0, bottom = 0, right = 0;

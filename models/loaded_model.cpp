@@ -1,10 +1,12 @@
 #include "models/loaded_model.h"
 
 #include <fmt/format.h>
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "calib/calibrate.h"
 #include "models/data_files.h"
+#include "models/onnx_model.h"
 #include "runtime/error.h"
 #include "runtime/io/octet_file.h"
 #include "runtime/io/weights.h"
@@ -54,7 +56,7 @@ calib::Ranges seeded_ranges(const LoadedModel& model, std::uint64_t seed) {
 void find_ranges(LoadedModel& model, const LoadOptions& options) {
   if (options.ranges) {
     model.ranges = calib::load_ranges(*options.ranges);
-  } else if (!options.weights && !model.seeded) {
+  } else if (!options.weights && !model.seeded && model.info != nullptr) {
     // Shipped ranges belong to the shipped weights, not to a user's.
     if (const auto path = shipped_file(model.name + "/ranges.json")) model.ranges = calib::load_ranges(*path);
   }
@@ -133,6 +135,7 @@ void describe(LoadedModel& model) {
 
 LoadedModel load_float_model(const std::string& name, const LoadOptions& options) {
   require(!is_octet_path(name), "{}: an .octet program has no float weights; a model's name was expected", name);
+  if (is_onnx_path(name)) return load_onnx(name, options);
   LoadedModel model;
   model.info = &find_model(name);
   model.name = name;
@@ -161,8 +164,15 @@ LoadedModel load_model(const std::string& name, const LoadOptions& options) {
           name);
   model.network = calib::quantise(*model.graph, *model.ranges, options.quantise);
   if (options.quantise.weights) model.ranges->weights = *options.quantise.weights;
+  model.file.reset();  // an .onnx file of floats is not what INT8 deploys
   describe(model);
   return model;
+}
+
+bool LoadedModel::gives_scores() const {
+  const auto makes_output = [&](const QNode& node) { return node.output == network.output; };
+  const auto last = std::ranges::find_if(network.nodes, makes_output);
+  return last != network.nodes.end() && last->op == Op::softmax;
 }
 
 std::int64_t deployed_bytes(const LoadedModel& model) {

@@ -1,4 +1,5 @@
-// A model ready to be planned: from a name (with weights and ranges given, shipped or seeded) or from an .octet file.
+// A model ready to be planned: from a name (with weights and ranges given, shipped or seeded), from an .octet file or
+// from an .onnx file.
 #pragma once
 
 #include <filesystem>
@@ -24,7 +25,7 @@ struct LoadOptions {
 
 struct LoadedModel {
   std::string name;
-  const ModelInfo* info = nullptr;      // null for an .octet file of an unknown network
+  const ModelInfo* info = nullptr;      // null for a file of an unknown network
   std::optional<Graph> graph;           // null for an .octet file
   std::optional<calib::Ranges> ranges;  // what INT8 was made from
   QGraph network;                       // in the precision that was asked for
@@ -32,11 +33,13 @@ struct LoadedModel {
   Preprocess preprocess;
   std::vector<std::string> labels;
   bool seeded = false;                        // weights are random: good for speed only
-  std::optional<std::filesystem::path> file;  // the .octet file that it came from
+  std::optional<std::filesystem::path> file;  // the .octet or .onnx file that it came from, as it would be deployed
   std::vector<std::string> notes;             // what the user should know: extra keys, seeded weights
+
+  bool gives_scores() const;  // the network ends in a softmax: its outputs are scores, not logits
 };
 
-// MODEL is a name or a path to an .octet file. Throws Error.
+// MODEL is a name or a path to an .octet or .onnx file. Throws Error.
 LoadedModel load_model(const std::string& model, const LoadOptions& options);
 
 // The size of the file one would deploy: the .octet program for INT8, the float weights for FP32. Writes that file in

@@ -39,6 +39,16 @@ std::map<std::string, int> read_labels(const fs::path& path) {
 
 }  // namespace
 
+std::vector<std::string> class_folders(const fs::path& folder) {
+  std::vector<std::string> names;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(folder, error)) {
+    if (entry.is_directory(error)) names.push_back(entry.path().filename().string());
+  }
+  std::ranges::sort(names);
+  return names;
+}
+
 int label_of_folder(const fs::path& photo, const std::vector<std::string>& labels) {
   const auto named = std::ranges::find(labels, photo.parent_path().filename().string());
   return named == labels.end() ? -1 : static_cast<int>(named - labels.begin());

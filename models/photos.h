@@ -28,6 +28,9 @@ struct PhotoSetOptions {
 std::vector<Photo> list_photos(const std::filesystem::path& folder, const std::vector<std::string>& labels,
                                const ModelInfo* info, const PhotoSetOptions& options);
 
+// The names of the sub-folders, sorted bytewise: the classes of a network that does not name them.
+std::vector<std::string> class_folders(const std::filesystem::path& folder);
+
 // The class that a photo's folder names, -1: none; and failing that, what its own name says by the model's rule.
 int label_of_folder(const std::filesystem::path& photo, const std::vector<std::string>& labels);
 int label_of(const std::filesystem::path& photo, const std::vector<std::string>& labels, const ModelInfo* info);

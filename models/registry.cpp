@@ -66,7 +66,7 @@ const ModelInfo& find_model(std::string_view name) {
     if (m.name == name) return m;
     names += fmt::format("{}{}", names.empty() ? "" : ", ", m.name);
   }
-  fail("unknown model '{}': the models are {}; a path to an .octet file works too", name, names);
+  fail("unknown model '{}': the models are {}; a path to an .octet or .onnx file works too", name, names);
 }
 
 Graph build(const ModelInfo& info, const BuildOptions& options) {

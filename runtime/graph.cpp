@@ -8,9 +8,10 @@
 namespace octet {
 namespace {
 
-constexpr const char* kOpNames[] = {"conv2d",   "linear",   "batch_norm",      "relu",    "relu6",
-                                    "max_pool", "avg_pool", "global_avg_pool", "flatten", "add",
-                                    "concat",   "quantise", "dequantise"};
+constexpr const char* kOpNames[] = {"conv2d",   "linear",   "batch_norm",      "relu",       "relu6",
+                                    "max_pool", "avg_pool", "global_avg_pool", "flatten",    "add",
+                                    "concat",   "sigmoid",  "hard_sigmoid",    "hard_swish", "leaky_relu",
+                                    "clip",     "mul",      "softmax",         "quantise",   "dequantise"};
 
 // Whether every window that starts in the leading padding reaches an element: with dilation it may step over a small
 // input. Padding is smaller than the window here, so some tap is >= 0; the first such one is below `dilation`.
@@ -49,6 +50,8 @@ Shape slide(const Node& node, const Shape& in, std::int64_t channels) {
 }  // namespace
 
 const char* name_of(Op op) { return kOpNames[static_cast<int>(op)]; }
+
+bool is_function(Op op) { return op >= Op::sigmoid && op <= Op::clip; }
 
 Op op_named(std::string_view name) {
   const auto* found = std::ranges::find(kOpNames, name);
@@ -140,8 +143,23 @@ Shape infer_shape(const Node& node, std::span<const Shape> inputs) {
       }
       return chw(channels, in[1], in[2]);
     }
+    case Op::mul: {
+      require(inputs.size() == 2, "{}: a product of {} inputs, two were expected", node.name, inputs.size());
+      const Shape& by = inputs[1];
+      const bool per_channel = in.rank() == 3 && by.rank() == 3 && by == chw(in[0], 1, 1);
+      require(by == in || per_channel, "{}: multiplies {} and {}", node.name, in.str(), by.str());
+      return in;
+    }
+    case Op::clip:
+      require(node.alpha <= node.beta, "{}: a clip to [{}, {}]", node.name, node.alpha, node.beta);
+      return in;
     case Op::relu:
     case Op::relu6:
+    case Op::sigmoid:
+    case Op::hard_sigmoid:
+    case Op::hard_swish:
+    case Op::leaky_relu:
+    case Op::softmax:
     case Op::quantise:
     case Op::dequantise:
       return in;
@@ -230,6 +248,17 @@ EdgeId Graph::add(std::string name, std::vector<EdgeId> inputs) {
 EdgeId Graph::concat(std::string name, std::vector<EdgeId> inputs) {
   return append({.name = std::move(name), .op = Op::concat, .inputs = std::move(inputs)});
 }
+
+EdgeId Graph::function(std::string name, Op op, EdgeId x, float alpha, float beta) {
+  require(is_function(op), "{}: {} is not a function of one value", name, name_of(op));
+  return append({.name = std::move(name), .op = op, .inputs = {x}, .alpha = alpha, .beta = beta});
+}
+
+EdgeId Graph::mul(std::string name, EdgeId a, EdgeId b) {
+  return append({.name = std::move(name), .op = Op::mul, .inputs = {a, b}});
+}
+
+EdgeId Graph::softmax(std::string name, EdgeId x) { return unary(std::move(name), Op::softmax, x); }
 
 EdgeId Graph::observe(EdgeId edge, std::string observer) {
   require(observed(observer) < 0, "two observers are named '{}'", observer);

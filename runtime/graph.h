@@ -27,11 +27,21 @@ enum class Op : std::uint8_t {
   flatten,          // [C,H,W] -> [C*H*W], in C,H,W order
   add,              // two or more inputs of one shape, summed left to right
   concat,           // along channels
+  // Real functions of one value (runtime/functions.h): rule 12 gives them their integers.
+  sigmoid,
+  hard_sigmoid,  // min(max(alpha * x + beta, 0), 1)
+  hard_swish,    // x * min(max(x / 6 + 1 / 2, 0), 1)
+  leaky_relu,    // x where x >= 0, alpha * x elsewhere
+  clip,          // min(max(x, alpha), beta)
+  // Only in float: the contract has no integers for them.
+  mul,      // two inputs of one shape, or [C,H,W] * [C,1,1]
+  softmax,  // over the channels of each pixel; of [F], over the features
   // Only in a QGraph:
   quantise,
   dequantise,
 };
 const char* name_of(Op op);
+bool is_function(Op op);             // sigmoid ... clip
 Op op_named(std::string_view name);  // throws Error
 
 struct Parameter {
@@ -50,6 +60,7 @@ struct Node {
   bool ceil_mode = false;
   bool count_include_pad = false;
   float eps = 1e-5f;
+  float alpha = 0, beta = 0;  // of the functions above
   std::vector<Parameter> parameters;
 
   const Tensor& parameter(std::string_view key) const;  // throws Error when absent or not loaded
@@ -87,6 +98,9 @@ class Graph {
   EdgeId flatten(std::string name, EdgeId x);
   EdgeId add(std::string name, std::vector<EdgeId> inputs);
   EdgeId concat(std::string name, std::vector<EdgeId> inputs);
+  EdgeId function(std::string name, Op op, EdgeId x, float alpha = 0, float beta = 0);  // sigmoid ... clip
+  EdgeId mul(std::string name, EdgeId a, EdgeId b);
+  EdgeId softmax(std::string name, EdgeId x);
   // Marks an edge for calibration under `observer` (unique). Returns the edge, so that it reads like a layer.
   EdgeId observe(EdgeId edge, std::string observer);
   void set_output(EdgeId edge);

@@ -35,19 +35,37 @@ Node geometry_of(const QNode& q) {
             .window = q.window,
             .groups = q.groups,
             .ceil_mode = q.ceil_mode,
-            .count_include_pad = q.count_include_pad};
+            .count_include_pad = q.count_include_pad,
+            .alpha = q.alpha,
+            .beta = q.beta};
   if (!q.weight.empty()) node.parameters.push_back({"weight", q.weight.shape(), {}});
   return node;
 }
 
 // What does not belong to an operation must not be there: kernels take the fields of a node at their word.
 void check_fields(const QNode& node) {
+  require(is_function(node.op) || (node.alpha == 0 && node.beta == 0), "{}: {} has no alpha or beta", node.name,
+          name_of(node.op));
   const bool slides = node.op == Op::conv2d || node.op == Op::max_pool || node.op == Op::avg_pool;
-  const bool many = node.op == Op::add || node.op == Op::concat;
+  const bool many = node.op == Op::add || node.op == Op::concat || node.op == Op::mul;
   require(slides || node.window == Window{}, "{}: {} has no window", node.name, name_of(node.op));
   require(node.op == Op::conv2d || node.groups == 1, "{}: {} has no groups", node.name, name_of(node.op));
   require(many || node.inputs.size() == 1, "{}: {} takes one input, not {}", node.name, name_of(node.op),
           node.inputs.size());
+}
+
+// Rule 12: every byte of the table is an integer that the output may hold.
+void check_table(const QNode& node, const QuantParams& out) {
+  const bool wanted = is_function(node.op) && node.precision == Precision::int8;
+  require(wanted || node.table.empty(), "{}: {} in {} has no table", node.name, name_of(node.op),
+          name_of(node.precision));
+  if (!wanted) return;
+  require(node.table.dtype() == DType::u8 && node.table.elements() == 256, "{}: a table of 256 bytes was expected",
+          node.name);
+  for (const std::uint8_t byte : node.table.span<std::uint8_t>()) {
+    const std::int32_t q = out.lo >= 0 ? std::int32_t{byte} : std::int32_t{static_cast<std::int8_t>(byte)};
+    require(q >= out.lo && q <= out.hi, "{}: its table holds {}, outside of [{}, {}]", node.name, q, out.lo, out.hi);
+  }
 }
 
 bool usable_scale(float scale) { return std::isnormal(scale) && scale > 0; }
@@ -103,7 +121,10 @@ void check_precision(const QGraph& graph, const QNode& node) {
             node.name);
   }
   const bool folded_away = node.op == Op::batch_norm || node.op == Op::relu || node.op == Op::relu6;
-  require(!(integer && folded_away), "{}: {} does not exist in INT8 by itself", node.name, name_of(node.op));
+  const bool only_real = node.op == Op::mul || node.op == Op::softmax;
+  require(!(integer && (folded_away || only_real)), "{}: {} does not exist in INT8 by itself", node.name,
+          name_of(node.op));
+  check_table(node, out.quant);
 }
 
 }  // namespace

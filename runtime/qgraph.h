@@ -47,6 +47,10 @@ struct QNode {
   bool ceil_mode = false;
   bool count_include_pad = false;
   Activation activation = Activation::none;
+  float alpha = 0, beta = 0;  // functions of one value, as in Graph
+
+  // Rule 12, INT8 functions of one value: u8 [256], the output's byte for each byte of the input.
+  Tensor table;
 
   // conv2d, linear. INT8: s8 weights within [-127, 127]; fp32: f32. Layouts as in Graph ([O, C/groups, kh, kw], [O,
   // F]). batch_norm (fp32 only, what could not be folded): per-channel scale [C].

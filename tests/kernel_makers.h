@@ -2,9 +2,11 @@
 // The shapes of weighted layers are in kernel_cases.h.
 #pragma once
 
+#include <array>
 #include <map>
 
 #include "runtime/arithmetic.h"
+#include "runtime/graph.h"
 #include "tests/kernel_cases.h"
 
 namespace octet::test {
@@ -227,6 +229,65 @@ inline std::vector<Case> lookups(const Kernel& reference, Random& random) {
   return cases;
 }
 
+// Functions of one value: computed in float, looked up of 8 bits.
+inline std::vector<Case> functions(const Kernel& reference, Random& random) {
+  const bool bytes = std::string_view(reference.op) == "table_s8";
+  std::vector<Case> cases;
+  for (int i = 0; i < 30; ++i) {
+    struct Owner {
+      kernels::FunctionParams params;
+      std::array<std::uint8_t, 256> table;
+    };
+    auto owner = std::make_shared<Owner>();
+    const auto type = [&] { return !bytes ? DType::f32 : random.chance(0.5) ? DType::u8 : DType::s8; };
+    Case test;
+    test.inputs = {random_plane(random, type())};
+    const bool is_unsigned = test.inputs[0].type == DType::u8;
+    if (bytes) {
+      fill_integers(test.inputs[0], random, is_unsigned ? 0 : -128, is_unsigned ? 255 : 127);
+    } else {
+      fill_reals(test.inputs[0], random, 8.0);
+    }
+    test.output = like(test.inputs[0], type(), random);
+    for (std::uint8_t& entry : owner->table) entry = static_cast<std::uint8_t>(random.bits());
+    owner->params = {
+        static_cast<std::uint8_t>(random.between(static_cast<int>(Op::sigmoid), static_cast<int>(Op::clip))),
+        random.real(0.5), 0.5f, owner->table.data()};
+    test.params = std::shared_ptr<const void>(owner, &owner->params);
+    cases.push_back(std::move(test));
+  }
+  return cases;
+}
+
+inline std::vector<Case> products(const Kernel&, Random& random) {
+  std::vector<Case> cases;
+  for (int i = 0; i < 30; ++i) {
+    Case test;
+    test.inputs = {random_plane(random, DType::f32)};
+    test.inputs.push_back(like(test.inputs[0], DType::f32, random));
+    if (random.chance(0.5)) test.inputs[1].h = test.inputs[1].w = 1;
+    for (Plane& in : test.inputs) fill_reals(in, random, 4.0);
+    test.output = like(test.inputs[0], DType::f32, random);
+    cases.push_back(std::move(test));
+  }
+  return cases;
+}
+
+inline std::vector<Case> softmaxes(const Kernel&, Random& random) {
+  std::vector<Case> cases;
+  for (int i = 0; i < 30; ++i) {
+    auto p = std::make_shared<kernels::SoftmaxParams>();
+    p->whole_image = random.chance(0.5);
+    Case test;
+    test.inputs = {random_plane(random, DType::f32)};
+    fill_reals(test.inputs[0], random, 20.0);
+    test.output = like(test.inputs[0], DType::f32, random);
+    test.params = p;
+    cases.push_back(std::move(test));
+  }
+  return cases;
+}
+
 inline std::vector<Case> halos(const Kernel& reference, Random& random) {
   const bool bytes = std::string_view(reference.op) == "halo_s8";
   std::vector<Case> cases;
@@ -266,6 +327,10 @@ inline const std::map<std::string, Maker>& makers() {
       {"copy_f32", affines},
       {"lookup_s8", lookups},
       {"lookup_f32", lookups},
+      {"function_f32", functions},
+      {"table_s8", functions},
+      {"mul_f32", products},
+      {"softmax_f32", softmaxes},
       {"halo_s8", halos},
       {"halo_f32", halos},
   };

@@ -63,6 +63,16 @@ class Interpreter {
       case Op::relu:
       case Op::relu6:
         return affine(node, *inputs[0]);
+      case Op::sigmoid:
+      case Op::hard_sigmoid:
+      case Op::hard_swish:
+      case Op::leaky_relu:
+      case Op::clip:
+        return function(node, *inputs[0]);
+      case Op::mul:
+        return product(node, *inputs[0], *inputs[1]);
+      case Op::softmax:
+        return softmax(node, *inputs[0]);
     }
     fail("{}: the interpreter does not know this operation", node.name);
   }
@@ -372,6 +382,85 @@ class Interpreter {
         if (node.op == Op::relu6) out.real[i] = std::min(out.real[i], 6.0);
       }
       activate(node, out.real[i]);
+    });
+    return out;
+  }
+
+  static double function_of(const QNode& node, double x) {
+    const double a = node.alpha, b = node.beta;
+    switch (node.op) {
+      case Op::sigmoid:
+        return x < 0 ? std::exp(x) / (1 + std::exp(x)) : 1 / (1 + std::exp(-x));
+      case Op::hard_sigmoid:
+        return std::min(std::max(a * x + b, 0.0), 1.0);
+      case Op::hard_swish:
+        return x * std::min(std::max(x + 3, 0.0), 6.0) / 6;
+      case Op::leaky_relu:
+        return std::max(x, 0.0) + a * std::min(x, 0.0);
+      default:
+        return std::min(std::max(x, a), b);
+    }
+  }
+  // The largest |slope|: how much of an input's error the function passes on.
+  static double slope(const QNode& node) {
+    switch (node.op) {
+      case Op::sigmoid:
+        return 0.25;
+      case Op::hard_sigmoid:
+        return std::fabs(static_cast<double>(node.alpha));
+      case Op::hard_swish:
+        return 1.5;
+      case Op::leaky_relu:
+        return std::max(1.0, std::fabs(static_cast<double>(node.alpha)));
+      default:
+        return 1.0;
+    }
+  }
+  // Rule 12 for integers, written without a table.
+  Values function(const QNode& node, const Values& in) const {
+    const QEdge &from = edge(node.inputs[0]), &to = edge(node.output);
+    Values out = blank(node.output);
+    for (std::size_t i = 0; i < out.q.size(); ++i) {
+      const double x = times(from.quant.step, static_cast<float>(in.q[i] - from.quant.zero));
+      const auto inverse = static_cast<float>(1.0 / static_cast<double>(to.quant.step));
+      out.q[i] = clamp_and_round(node, to.quant, times(static_cast<float>(function_of(node, x)), inverse));
+    }
+    for (std::size_t i = 0; i < out.real.size(); ++i) {
+      out.real[i] = function_of(node, in.real[i]);
+      // Any float32 way of computing it: a handful of roundings of terms no larger than |x| and 1.
+      out.bound[i] =
+          slope(node) * in.bound[i] + rounding(8, slope(node) * std::fabs(in.real[i]) + std::fabs(out.real[i]));
+      if (node.op == Op::clip) out.bound[i] = in.bound[i];
+    }
+    return out;
+  }
+
+  Values product(const QNode& node, const Values& a, const Values& b) const {
+    const Extent to = extent(node.output), by = extent(node.inputs[1]);
+    Values out = blank(node.output);
+    each_output(to, [&](std::size_t i, auto n, auto c, auto y, auto x) {
+      const std::size_t k = by.h == to.h && by.w == to.w ? index(by.at(n, c, y, x)) : index(by.at(n, c, 0, 0));
+      out.real[i] = a.real[i] * b.real[k];
+      out.bound[i] = std::fabs(a.real[i]) * b.bound[k] + std::fabs(b.real[k]) * a.bound[i] + a.bound[i] * b.bound[k];
+      out.bound[i] += rounding(1, std::fabs(out.real[i]) + out.bound[i]);
+    });
+    return out;
+  }
+
+  // Each exponent is off by the input's bound and a rounding, each sum by one more a term: relative errors, e^t - 1.
+  Values softmax(const QNode& node, const Values& in) const {
+    const Extent e = extent(node.output);
+    Values out = blank(node.output);
+    each_output(e, [&](std::size_t i, auto n, auto, auto y, auto x) {
+      double top = -std::numeric_limits<double>::infinity(), sum = 0, off = 0;
+      for (std::int64_t c = 0; c < e.c; ++c) top = std::max(top, in.real[index(e.at(n, c, y, x))]);
+      for (std::int64_t c = 0; c < e.c; ++c) {
+        const std::size_t k = index(e.at(n, c, y, x));
+        sum += std::exp(in.real[k] - top);
+        off = std::max(off, in.bound[k] + kUlp * std::fabs(in.real[k] - top));
+      }
+      out.real[i] = std::exp(in.real[i] - top) / sum;
+      out.bound[i] = out.real[i] * std::expm1(2 * off + static_cast<double>(e.c + 8) * kUlp) + kTiny;
     });
     return out;
   }

@@ -147,6 +147,16 @@ class GraphMaker {
   void activation(EdgeId x) {
     made(random_.chance(0.7) ? graph_.relu(name("relu"), x) : graph_.relu6(name("clip"), x));
   }
+  // Functions of one value, a gate of one value a channel, softmax.
+  void function(EdgeId x) {
+    const int kind = random_.between(0, 6);
+    if (kind == 5) return made(graph_.mul(name("mul"), x, graph_.global_avg_pool(name("gap"), x)));
+    if (kind == 6) return made(graph_.softmax(name("softmax"), x));
+    const auto op = static_cast<Op>(static_cast<int>(Op::sigmoid) + kind);
+    const float alpha = op == Op::clip ? -0.5f : op == Op::leaky_relu || op == Op::hard_sigmoid ? 0.2f : 0.0f;
+    const float beta = op == Op::clip ? 1.5f : op == Op::hard_sigmoid ? 0.5f : 0.0f;
+    made(graph_.function(name("f"), op, x, alpha, beta));
+  }
   std::vector<EdgeId> alike(EdgeId x, bool channels_too) {
     std::vector<EdgeId> found{x};
     for (int i = 0; i < random_.between(1, 3); ++i) {
@@ -184,7 +194,7 @@ class GraphMaker {
     }
     if (kind < 4) return convolution(x);
     if (kind == 4) return residual(x);
-    if (kind == 5) return activation(x);
+    if (kind == 5) return random_.chance(0.5) ? activation(x) : function(x);
     if (kind == 6) return made(graph_.max_pool(name("max"), x, window(x, 3, true), random_.chance(0.4)));
     if (kind == 7) {
       return made(graph_.avg_pool(name("avg"), x, window(x, 3, false), random_.chance(0.4), random_.chance(0.5)));

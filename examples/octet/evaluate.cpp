@@ -18,11 +18,13 @@ int run(const Options& o) {
   calib::QuantiseOptions quantise;
   if (!o.weights.empty())
     quantise.weights = o.weights == "tensor" ? calib::Granularity::tensor : calib::Granularity::channel;
-  const models::LoadedModel model = load(o.common, quantise);
+  models::LoadedModel model = load(o.common, quantise);
   require(!model.seeded, "{}: seeded weights have no accuracy; give --weights", model.name);
   const auto folder = models::part_of(o.data, models::Part::test);
   models::PhotoSetOptions set{.skip = o.common.skip, .limit = o.common.limit};
   if (o.labels) set.labels = *o.labels;
+  // A model file without names for its classes: the folders' names, in alphabetical order.
+  if (model.labels.empty() && !o.labels) model.labels = models::class_folders(folder);
   const auto photos = models::list_photos(folder, model.labels, model.info, set);
   const auto by_name = std::ranges::count_if(photos, [](const models::Photo& p) { return p.by_name && p.label >= 0; });
   if (by_name > 0 && !o.common.json) {

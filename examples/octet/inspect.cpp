@@ -124,7 +124,8 @@ int inspect_quantizers(const Options& o, const models::LoadedModel& model) {
 
 bool is_weights_file(const std::string& name) {
   std::error_code error;
-  return !models::is_model_name(name) && !name.ends_with(".octet") && std::filesystem::exists(name, error);
+  return !models::is_model_name(name) && !name.ends_with(".octet") && !name.ends_with(".onnx") &&
+         std::filesystem::exists(name, error);
 }
 
 int run(const Options& o) {
@@ -143,7 +144,8 @@ Command add_inspect(CLI::App& app) {
   CLI::App* command = app.add_subcommand("inspect", "show a model, an .octet file or a weights file");
   auto o = std::make_shared<Options>();
   add_common(*command, o->common);
-  command->get_option("MODEL")->description("a model's name, an .octet file, .safetensors or a PyTorch checkpoint");
+  command->get_option("MODEL")->description(
+      "a model's name, an .octet or .onnx file, .safetensors or a PyTorch checkpoint");
   command->add_flag("--quantizers", o->quantizers, "list every quantiser");
   return {command, [o] { return run(*o); }};
 }

@@ -41,7 +41,8 @@ std::string label_name(const models::LoadedModel& model, int index) {
 
 json result_of(const Options& o, const models::LoadedModel& model, const std::string& file,
                std::span<const float> logits) {
-  const std::vector<float> scores = models::softmax(logits);
+  const std::vector<float> scores =
+      model.gives_scores() ? std::vector<float>(logits.begin(), logits.end()) : models::softmax(logits);
   json top = json::array();
   for (const int index : models::top_k(logits, o.top, model.preprocess.label_offset)) {
     const auto i = static_cast<std::size_t>(index + model.preprocess.label_offset);

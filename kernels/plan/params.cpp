@@ -200,6 +200,15 @@ std::shared_ptr<LookupData> lookup_data(const QGraph& graph, const QEdge& edge, 
   return data;
 }
 
+std::shared_ptr<FunctionData> function_data(const QNode& node) {
+  auto data = std::make_shared<FunctionData>();
+  data->params = {static_cast<std::uint8_t>(node.op), node.alpha, node.beta, nullptr};
+  if (node.precision != Precision::int8) return data;
+  data->table = node.table;
+  data->params.table = data->table.span<std::uint8_t>().data();
+  return data;
+}
+
 Tensor columns_to_nhwc(const Tensor& weight, int c, int h, int w) {
   if (h * w == 1) return weight;
   Tensor result(weight.dtype(), weight.shape());

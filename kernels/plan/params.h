@@ -49,6 +49,13 @@ std::shared_ptr<QuantiseParams> quantise_params(const QGraph& graph, const QEdge
 // A photo's bytes to `edge`: 8 bits when it is quantised, f32 otherwise.
 std::shared_ptr<LookupData> lookup_data(const QGraph& graph, const QEdge& edge, const PlanOptions::Photo& photo);
 
+// A function of one value; INT8 takes the node's table.
+struct FunctionData {
+  FunctionParams params;
+  Tensor table;
+};
+std::shared_ptr<FunctionData> function_data(const QNode& node);
+
 // The weights of a linear layer over a [c, h, w] activation, columns re-ordered from PyTorch's (c, h, w) to (h, w, c).
 Tensor columns_to_nhwc(const Tensor& weight, int c, int h, int w);
 

@@ -234,6 +234,16 @@ void Planner::lower(const QNode& node) {
            std::shared_ptr<const void>(data, &data->params));
       return;
     }
+    case Op::sigmoid:
+    case Op::hard_sigmoid:
+    case Op::hard_swish:
+    case Op::leaky_relu:
+    case Op::clip:
+      return lower_function(node, in(0));
+    case Op::softmax:
+      return lower_softmax(node, in(0));
+    case Op::mul:
+      return lower_mul(node, in(0), in(1));
     case Op::max_pool:
     case Op::avg_pool:
     case Op::global_avg_pool: {

@@ -34,6 +34,9 @@ class Planner {
   void lower_linear(const QNode& node);
   void lower_concat(const QNode& node);
   void lower_quantise(const QNode& node);
+  void lower_function(const QNode& node, int input);
+  void lower_softmax(const QNode& node, int input);
+  void lower_mul(const QNode& node, int a, int b);
   void make_output();
   Value describe(EdgeId edge, int like = -1) const;
   int make_value(EdgeId edge, int like = -1);

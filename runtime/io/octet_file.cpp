@@ -69,6 +69,8 @@ json to_json(const QNode& n) {
   if (n.ceil_mode) j["ceil_mode"] = true;
   if (n.count_include_pad) j["count_include_pad"] = true;
   if (n.activation != Activation::none) j["activation"] = name_of(n.activation);
+  if (n.alpha != 0) j["alpha"] = n.alpha;
+  if (n.beta != 0) j["beta"] = n.beta;
   if (n.notebook_weight_scale != 0) j["notebook_weight_scale"] = n.notebook_weight_scale;
   if (n.macs != 0) j["macs"] = n.macs;
   return j;
@@ -95,12 +97,14 @@ QNode node_from(const json& j, const StateDict& tensors) {
   if (j.contains("activation")) {
     n.activation = choose(j["activation"], {Activation::none, Activation::relu, Activation::relu6});
   }
+  n.alpha = j.value("alpha", 0.0f), n.beta = j.value("beta", 0.0f);
   n.notebook_weight_scale = j.value("notebook_weight_scale", 0.0f);
   n.macs = j.value("macs", std::int64_t{0});
   if (const Tensor* weight = tensors.find(n.name + ".weight")) n.weight = *weight;
   const Tensor* bias = tensors.find(n.name + ".bias");
   if (bias != nullptr && n.precision == Precision::fp32) n.bias = *bias;
   if (bias != nullptr && n.precision == Precision::int8) n.bias_q = values_of<std::int32_t>(*bias);
+  if (const Tensor* table = tensors.find(n.name + ".table")) n.table = *table;
   if (const Tensor* step = tensors.find(n.name + ".weight_step")) n.weight_step = values_of<float>(*step);
   return n;
 }
@@ -109,6 +113,7 @@ void insert_tensors(StateDict& tensors, const QNode& n) {
   const auto count = [](const auto& v) { return Shape{static_cast<std::int64_t>(v.size())}; };
   if (!n.weight.empty()) tensors.insert(n.name + ".weight", n.weight);
   if (!n.bias.empty()) tensors.insert(n.name + ".bias", n.bias);
+  if (!n.table.empty()) tensors.insert(n.name + ".table", n.table);
   if (!n.bias_q.empty()) {
     tensors.insert(n.name + ".bias", Tensor::of<std::int32_t>(count(n.bias_q), std::span(n.bias_q)));
   }

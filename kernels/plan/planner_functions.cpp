@@ -1,0 +1,28 @@
+// Lowering of element-wise functions, products and softmax.
+#include "kernels/plan/planner.h"
+#include "runtime/error.h"
+
+namespace octet::kernels {
+
+void Planner::lower_function(const QNode& node, int input) {
+  auto data = function_data(node);
+  const bool integer = node.precision == Precision::int8;
+  emit(node, integer ? "table_s8" : "function_f32", {input}, make_value(node.output, input),
+       std::shared_ptr<const void>(data, &data->params));
+}
+
+void Planner::lower_softmax(const QNode& node, int input) {
+  auto params = std::make_shared<SoftmaxParams>();
+  params->whole_image = graph_.edges[static_cast<std::size_t>(node.output)].shape.rank() == 1;
+  emit(node, "softmax_f32", {input}, make_value(node.output, input), params);
+}
+
+void Planner::lower_mul(const QNode& node, int a, int b) {
+  const Value &by = layout_[b], &of = layout_[a];
+  const bool flat = graph_.edges[static_cast<std::size_t>(node.output)].shape.rank() == 1;
+  require(!flat || (by.h == of.h && by.w == of.w),
+          "{}: multiplies a flattened activation and a plain one, which lie in different orders", node.name);
+  emit(node, "mul_f32", {a, b}, make_value(node.output, a), nullptr);
+}
+
+}  // namespace octet::kernels

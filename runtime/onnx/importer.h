@@ -1,0 +1,99 @@
+// The importer's working state: which Graph edge or constant each ONNX name stands for, node by node.
+#pragma once
+
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "runtime/graph.h"
+#include "runtime/io/onnx_file.h"
+#include "runtime/onnx/attributes.h"
+
+namespace octet::onnx {
+
+class Importer {
+ public:
+  Importer(const Model& model, const std::string& name) : model_(model), graph_(name) {}
+  Graph run();
+
+ private:
+  // An activation: a Graph edge, seen with the dimensions (behind the batch) that ONNX gives it. They differ from the
+  // edge's where a reshape or transpose only moved axes of size 1, as in [N, C] -> [N, C, 1, 1].
+  struct Activation {
+    EdgeId edge = -1;
+    std::vector<std::int64_t> dims;
+  };
+  using Handler = void (Importer::*)(const NodeProto&);
+  static const std::map<std::string, Handler, std::less<>>& handlers();
+
+  // importer.cpp
+  void make_input();
+  std::vector<bool> reachable() const;
+  void import_node(const NodeProto& node);
+  bool is_constant(const std::string& name) const { return constants_.contains(name); }
+  const Tensor& constant(const NodeProto& node, std::size_t input, const char* what) const;
+  bool has_input(const NodeProto& node, std::size_t input) const;
+  void inputs_between(const NodeProto& node, std::size_t least, std::size_t most) const;
+  const Activation& activation(const NodeProto& node, std::size_t input) const;
+  EdgeId edge(const NodeProto& node, std::size_t input) const;  // its dimensions are the edge's
+  const Shape& shape(EdgeId edge) const { return graph_.edges()[static_cast<std::size_t>(edge)].shape; }
+  void define(const NodeProto& node, EdgeId edge);
+  void define_constant(const NodeProto& node, Tensor value);
+  void alias(const NodeProto& node, std::size_t input = 0);  // the output is the input
+  std::string layer_name(const NodeProto& node, const std::string& weight = "") const;
+  EdgeId append(Node node);
+  EdgeId scale_shift(const NodeProto& node, EdgeId x, std::vector<float> scale, std::vector<float> shift);
+
+  // import_layers.cpp
+  void conv(const NodeProto& node);
+  void gemm(const NodeProto& node);
+  void matmul(const NodeProto& node);
+  void linear(const NodeProto& node, const Tensor& weight, const Tensor* bias);
+  void batch_norm(const NodeProto& node);
+  void pool(const NodeProto& node);
+  void global_pool(const NodeProto& node);
+  void reduce_mean(const NodeProto& node);
+  Window window_of(const NodeProto& node, Attributes& attributes, const Shape& in, int kernel_h, int kernel_w) const;
+
+  // import_elementwise.cpp
+  void relu(const NodeProto& node);
+  void clip(const NodeProto& node);
+  void function(const NodeProto& node);
+  void arithmetic(const NodeProto& node);
+  void sum(const NodeProto& node);
+  void with_constant(const NodeProto& node, EdgeId x, const Tensor& value, bool constant_first);
+  void softmax(const NodeProto& node);
+  void concat(const NodeProto& node);
+
+  // import_shapes.cpp
+  void identity(const NodeProto& node);
+  void constant_node(const NodeProto& node);
+  void flatten(const NodeProto& node);
+  void reshape(const NodeProto& node);
+  void squeeze(const NodeProto& node);
+  void unsqueeze(const NodeProto& node);
+  void transpose(const NodeProto& node);
+  void shape_of(const NodeProto& node);
+  void gather(const NodeProto& node);
+  void slice(const NodeProto& node);
+  void cast(const NodeProto& node);
+  void rearrange(const NodeProto& node, const Activation& from, std::vector<std::int64_t> dims);
+  std::vector<std::int64_t> axes_of(const NodeProto& node, Attributes& attributes, int since) const;
+
+  const Model& model_;
+  Graph graph_;
+  std::map<std::string, Tensor, std::less<>> constants_;
+  std::map<std::string, Activation, std::less<>> activations_;
+  std::set<std::string, std::less<>> names_;  // of layers, which must differ
+  std::set<std::string, std::less<>> used_;   // whatever some node takes in
+};
+
+// An axis of ONNX, negative ones counted from the back. Throws Error when there is no such axis.
+std::int64_t axis_in(const NodeProto& node, std::int64_t axis, std::size_t rank);
+// A constant of integers as s64, whatever its type.
+std::vector<std::int64_t> integers_of(const NodeProto& node, const Tensor& tensor);
+// In shapes that are computed inside the graph, this value stands for the batch size.
+constexpr std::int64_t kBatch = std::int64_t{-1} << 60;
+
+}  // namespace octet::onnx

@@ -79,8 +79,8 @@ struct AffineParams {
   float lo = 0, hi = 0;
 };
 
-// A function of one value: in float, computed (`op` is an octet::Op, alpha and beta are its arguments); of 8 bits, looked
-// up (rule 12: the output's byte for each byte of the input).
+// A function of one value: in float, computed (`op` is an octet::Op, alpha and beta are its arguments); of 8 bits,
+// looked up (rule 12: the output's byte for each byte of the input).
 struct FunctionParams {
   std::uint8_t op = 0;
   float alpha = 0, beta = 0;

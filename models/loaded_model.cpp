@@ -125,6 +125,18 @@ LoadedModel load_octet(const std::string& path, const LoadOptions& options) {
   return model;
 }
 
+LoadedModel load_onnx_named(const std::string& path, const LoadOptions& options) {
+  require(!options.build.activation, "{} is built already: --activation does not apply", path);
+  LoadedModel model = load_onnx(path, options);
+  const auto outputs = [](const auto& graph, EdgeId output) {
+    return graph[static_cast<std::size_t>(output)].shape.elements();
+  };
+  find_names(model, options,
+             model.graph ? outputs(model.graph->edges(), model.graph->output_edge())
+                         : outputs(model.network.edges, model.network.output));
+  return model;
+}
+
 void describe(LoadedModel& model) {
   model.network.metadata["preprocess"] = to_json(model.preprocess);
   model.network.metadata["labels"] = nlohmann::json(model.labels).dump();
@@ -135,7 +147,11 @@ void describe(LoadedModel& model) {
 
 LoadedModel load_float_model(const std::string& name, const LoadOptions& options) {
   require(!is_octet_path(name), "{}: an .octet program has no float weights; a model's name was expected", name);
-  if (is_onnx_path(name)) return load_onnx(name, options);
+  if (is_onnx_path(name)) {
+    LoadedModel model = load_onnx_named(name, options);
+    require(model.graph.has_value(), "{} is quantised: it has no float network to calibrate", name);
+    return model;
+  }
   LoadedModel model;
   model.info = &find_model(name);
   model.name = name;
@@ -150,7 +166,11 @@ LoadedModel load_float_model(const std::string& name, const LoadOptions& options
 
 LoadedModel load_model(const std::string& name, const LoadOptions& options) {
   if (is_octet_path(name)) return load_octet(name, options);
-  LoadedModel model = load_float_model(name, options);
+  LoadedModel model = is_onnx_path(name) ? load_onnx_named(name, options) : load_float_model(name, options);
+  if (!model.graph) {  // a quantised .onnx file
+    describe(model);
+    return model;
+  }
   find_ranges(model, options);
   if (!model.ranges && model.seeded && options.precision != Precision::fp32)
     model.ranges = seeded_ranges(model, options.seed);

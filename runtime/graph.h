@@ -2,11 +2,14 @@
 // edges whose range calibration must know. A Graph says nothing about integers (QGraph does) or devices (Program does).
 #pragma once
 
+#include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "runtime/quant_params.h"
 #include "runtime/tensor.h"
 #include "runtime/window.h"
 
@@ -36,7 +39,7 @@ enum class Op : std::uint8_t {
   // Only in float: the contract has no integers for them.
   mul,      // two inputs of one shape, or [C,H,W] * [C,1,1]
   softmax,  // over the channels of each pixel; of [F], over the features
-  // Only in a QGraph:
+  // In a QGraph, and in a Graph that was imported from a quantised file (runtime/onnx/):
   quantise,
   dequantise,
 };
@@ -48,6 +51,14 @@ struct Parameter {
   std::string key;  // "weight": the state-dict key is NODE.weight
   Shape shape;
   Tensor value;  // f32; empty until loaded
+};
+
+// The integers that a quantised file gives a layer; its parameters hold the same weights as reals.
+struct IntegerWeights {
+  Tensor weight;                   // s8, of the weight's shape, within [-127, 127]
+  std::vector<float> step;         // one an output channel
+  std::vector<std::int32_t> bias;  // in units of bias_step[o]; empty where the bias is real or missing
+  std::vector<float> bias_step;
 };
 
 struct Node {
@@ -62,6 +73,8 @@ struct Node {
   float eps = 1e-5f;
   float alpha = 0, beta = 0;  // of the functions above
   std::vector<Parameter> parameters;
+  std::optional<QuantParams> quant;  // quantise: what the integers behind it mean
+  std::shared_ptr<const IntegerWeights> integers;
 
   const Tensor& parameter(std::string_view key) const;  // throws Error when absent or not loaded
   bool has(std::string_view key) const;

@@ -1,4 +1,6 @@
-// octet export: the integer program as one file that runs by itself.
+// octet export: the integer program as one file that runs by itself, or as ONNX with QuantizeLinear and
+// DequantizeLinear.
+#include "runtime/onnx/export.h"
 #include "examples/common/terminal.h"
 #include "examples/octet/cli.h"
 #include "runtime/error.h"
@@ -11,12 +13,18 @@ struct Options {
   Common common;
   std::string out;
   std::vector<std::string> only, ignore;
+  onnx::ExportOptions onnx;
 };
 
 int run(const Options& o) {
-  require(o.out.ends_with(".octet"), "--out {}: a name that ends in .octet was expected", o.out);
+  const bool as_onnx = o.out.ends_with(".onnx");
+  require(as_onnx || o.out.ends_with(".octet"), "--out {}: a name that ends in .octet or .onnx was expected", o.out);
   const models::LoadedModel model = load(o.common, {.ignore = o.ignore, .only = o.only});
-  save_octet_file(model.network, o.out);
+  if (as_onnx) {
+    onnx::write_model(onnx::export_model(model.network, o.onnx), o.out);
+  } else {
+    save_octet_file(model.network, o.out);
+  }
   const auto bytes = static_cast<std::int64_t>(std::filesystem::file_size(o.out));
   if (o.common.json) {
     print_json({{"model", model.name},
@@ -36,11 +44,13 @@ int run(const Options& o) {
 }  // namespace
 
 Command add_export(CLI::App& app) {
-  CLI::App* command = app.add_subcommand("export", "write the integer program as an .octet file");
+  CLI::App* command = app.add_subcommand("export", "write the integer program as an .octet or .onnx file");
   auto o = std::make_shared<Options>();
   add_common(*command, o->common);
   add_image_flags(*command, o->common);
-  command->add_option("--out", o->out, "M.octet")->required();
+  command->add_option("--out", o->out, "M.octet, or M.onnx (QDQ)")->required();
+  command->add_option("--opset", o->onnx.opset, "of an .onnx file")->check(CLI::Range(13, 21))->capture_default_str();
+  command->add_flag("--dynamic-batch", o->onnx.dynamic_batch, "an .onnx file for any batch");
   command->add_option("--only", o->only, "quantise only the layers that match");
   command->add_option("--ignore", o->ignore, "leave the layers that match in float");
   return {command, [o] { return run(*o); }};

@@ -2,8 +2,8 @@
 //
 // The container is safetensors (any safetensors reader can list the tensors); the network itself is JSON under the
 // metadata key "octet". Tensors: NODE.weight (I8, or F32 for layers left in float), NODE.bias (I32 or F32),
-// NODE.weight_step (F32, one per output channel) and NODE.table (U8, rule 12). Loading and running gives the same bytes as the QGraph that was
-// saved.
+// NODE.weight_step (F32, one per output channel) and NODE.table (U8, rule 12). Loading and running gives the same bytes
+// as the QGraph that was saved.
 #pragma once
 
 #include <filesystem>

@@ -10,14 +10,22 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "runtime/graph.h"
 #include "runtime/io/onnx_file.h"
 
 namespace octet::onnx {
 
-// Throws Error naming the node, its operator and what would be supported.
-Graph import_graph(const Model& model, const std::string& name);
+// Throws Error naming the node, its operator and what would be supported. A quantised file (QuantizeLinear and
+// DequantizeLinear, or operators on integers) becomes a Graph with quantise and dequantise nodes, for
+// lower_quantised(); `notes` takes what its user should know.
+Graph import_graph(const Model& model, const std::string& name, std::vector<std::string>* notes = nullptr);
+
+// The same model with every operator on integers (QLinearConv, QLinearMatMul, ConvInteger, MatMulInteger and ONNX
+// Runtime's QGemm, QLinearAdd, QLinearGlobalAveragePool, ...) written as DequantizeLinear, the operator on reals, and
+// QuantizeLinear, which mean the same.
+Model expand_integer_operators(const Model& model);
 
 // Marks the edges that calibration needs: every activation that stays one when batch-norms and activations have been
 // folded, save those behind a max-pool or a flatten (which keep their input's range) and logits, which stay real.

@@ -125,9 +125,14 @@ void Importer::sum(const NodeProto& node) {
   inputs_between(node, 1, 256);
   Attributes(node).finish();
   if (node.inputs.size() == 1) return alias(node);
-  EdgeId total = edge(node, 0);
-  for (std::size_t i = 1; i < node.inputs.size(); ++i) {
-    total = append({.name = layer_name(node), .op = Op::add, .inputs = {total, edge(node, i)}});
+  // One sum of up to eight (what a kernel takes); longer ones go on from it.
+  constexpr std::size_t kTerms = 8;
+  EdgeId total = -1;
+  for (std::size_t i = 0; i < node.inputs.size();) {
+    Node made{.name = layer_name(node), .op = Op::add};
+    if (total >= 0) made.inputs.push_back(total);
+    while (i < node.inputs.size() && made.inputs.size() < kTerms) made.inputs.push_back(edge(node, i++));
+    total = append(std::move(made));
   }
   define(node, total);
 }

@@ -94,14 +94,17 @@ void Importer::conv(const NodeProto& node) {
             bias.shape().str(), weight.shape().str());
     made.parameters.push_back({"bias", bias.shape(), bias});
   }
+  made.integers = integers_of_layer(node, 0, 1, 1);
   define(node, append(std::move(made)));
 }
 
 // weight: [out, in], bias: [out] or none.
-void Importer::linear(const NodeProto& node, const Tensor& weight, const Tensor* bias) {
+void Importer::linear(const NodeProto& node, const Tensor& weight, const Tensor* bias,
+                      std::shared_ptr<const IntegerWeights> integers) {
   Node made{.name = layer_name(node, node.inputs[1]), .op = Op::linear, .inputs = {edge(node, 0)}};
   made.parameters.push_back({"weight", weight.shape(), weight});
   if (bias != nullptr) made.parameters.push_back({"bias", bias->shape(), *bias});
+  made.integers = std::move(integers);
   define(node, append(std::move(made)));
 }
 
@@ -139,7 +142,8 @@ void Importer::gemm(const NodeProto& node) {
   require(weight.shape().rank() == 2, "{}: a weight of {}; a matrix was expected", node.str(), weight.shape().str());
   if (!rows_are_outputs) weight = transposed(weight);
   multiply(weight, alpha);
-  if (!has_input(node, 2)) return linear(node, weight, nullptr);
+  const auto integers = integers_of_layer(node, rows_are_outputs ? 0 : 1, alpha, beta);
+  if (!has_input(node, 2)) return linear(node, weight, nullptr, integers);
   const Tensor given = finite(node, constant(node, 2, "bias"), "bias");
   const std::int64_t outputs = weight.shape()[0];
   require(given.elements() == outputs || given.elements() == 1, "{}: a bias of {} for {} outputs", node.str(),
@@ -149,7 +153,7 @@ void Importer::gemm(const NodeProto& node) {
     bias.span<float>()[i] = given.span<float>()[given.elements() == 1 ? 0 : i];
   }
   multiply(bias, beta);
-  linear(node, weight, &bias);
+  linear(node, weight, &bias, integers);
 }
 
 void Importer::matmul(const NodeProto& node) {
@@ -157,7 +161,7 @@ void Importer::matmul(const NodeProto& node) {
   Attributes(node).finish();
   const Tensor weight = finite(node, constant(node, 1, "weight"), "weight");
   require(weight.shape().rank() == 2, "{}: a weight of {}; a matrix was expected", node.str(), weight.shape().str());
-  linear(node, transposed(weight), nullptr);
+  linear(node, transposed(weight), nullptr, integers_of_layer(node, 1, 1, 1));
 }
 
 void Importer::batch_norm(const NodeProto& node) {
@@ -188,7 +192,7 @@ void Importer::batch_norm(const NodeProto& node) {
 void Importer::pool(const NodeProto& node) {
   inputs_between(node, 1, 1);
   const bool average = node.op_type == "AveragePool";
-  const EdgeId x = edge(node, 0);
+  const EdgeId x = average ? edge(node, 0) : edge_of_either(node, 0);
   Attributes attributes(node);
   const auto kernel = attributes.integers("kernel_shape", {});
   require(kernel.size() == 2, "{}: kernel_shape has {} values; two were expected", node.str(), kernel.size());
@@ -199,7 +203,7 @@ void Importer::pool(const NodeProto& node) {
   if (average) made.count_include_pad = attributes.integer("count_include_pad", 0) != 0;
   if (!average) attributes.expect("storage_order", 0);
   attributes.finish();
-  define(node, append(std::move(made)));
+  define(node, append(std::move(made)), activation(node, 0).integer);
 }
 
 void Importer::global_pool(const NodeProto& node) {

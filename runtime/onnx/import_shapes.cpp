@@ -69,7 +69,7 @@ void Importer::constant_node(const NodeProto& node) {
 void Importer::rearrange(const NodeProto& node, const Activation& from, std::vector<std::int64_t> dims) {
   require(product(dims) == product(from.dims), "{}: reshapes [N, {}] to [N, {}]", node.str(),
           fmt::join(from.dims, ", "), fmt::join(dims, ", "));
-  Activation to{from.edge, dims};
+  Activation to{from.edge, dims, from.integer};
   const Shape& actual = shape(from.edge);
   const std::vector<std::int64_t> actual_dims(actual.dims().begin(), actual.dims().end());
   if (dims.size() == 1 && actual.rank() == 3) {
@@ -203,7 +203,7 @@ void Importer::transpose(const NodeProto& node) {
   const auto actual = shape(from.edge).dims();
   const bool channels_first_again = from.edge == graph_.input_edge() && std::ranges::equal(dims, actual);
   if (channels_first_again) {
-    activations_[node.outputs[0]] = {from.edge, dims};
+    activations_[node.outputs[0]] = {from.edge, dims, from.integer};
     return;
   }
   rearrange(node, from, std::move(dims));
@@ -258,13 +258,15 @@ void Importer::slice(const NodeProto& node) {
   define_constant(node, vector_of({from.begin() + first, from.begin() + last}));
 }
 
-// Of shapes and other constants of integers; a cast of an activation is not supported.
+// Of shapes and other constants of integers; of activations to float, which they are already.
 void Importer::cast(const NodeProto& node) {
   inputs_between(node, 1, 1);
   Attributes attributes(node);
   const std::int64_t to = attributes.integer("to", 0);
+  attributes.ignore("saturate");
   attributes.finish();
-  constexpr std::int64_t kInt32 = 6, kInt64 = 7;
+  constexpr std::int64_t kFloat = 1, kInt32 = 6, kInt64 = 7;
+  if (to == kFloat && !is_constant(node.inputs[0]) && !activation(node, 0).integer) return alias(node);
   const Tensor& value = constant(node, 0, "data");
   require(to == kInt32 || to == kInt64, "{}: to type {}; shapes of integers are cast to integers only", node.str(), to);
   const std::vector<std::int64_t> values = integers_of(node, value);

@@ -60,11 +60,17 @@ const std::map<std::string, Importer::Handler, std::less<>>& Importer::handlers(
       {"Gather", &Importer::gather},
       {"Slice", &Importer::slice},
       {"Cast", &Importer::cast},
+      {"QuantizeLinear", &Importer::quantize},
+      {"DequantizeLinear", &Importer::dequantize},
   };
   return table;
 }
 
-Graph import_graph(const Model& model, const std::string& name) { return Importer(model, name).run(); }
+Graph import_graph(const Model& model, const std::string& name, std::vector<std::string>* notes) {
+  std::vector<std::string> nobody;
+  const Model plain = expand_integer_operators(model);
+  return Importer(plain, name, notes != nullptr ? *notes : nobody).run();
+}
 
 std::int64_t axis_in(const NodeProto& node, std::int64_t axis, std::size_t rank) {
   const auto size = static_cast<std::int64_t>(rank);
@@ -147,6 +153,8 @@ Graph Importer::run() {
   const auto output = activations_.find(model_.outputs[0].name);
   require(output != activations_.end(), "{}: its output '{}' is not computed from its input", name,
           printable(model_.outputs[0].name));
+  require(!output->second.integer, "{}: its output '{}' is integers; a DequantizeLinear was expected before it", name,
+          printable(model_.outputs[0].name));
   graph_.set_output(output->second.edge);
   graph_.validate();
   return std::move(graph_);
@@ -191,19 +199,25 @@ const Importer::Activation& Importer::activation(const NodeProto& node, std::siz
 }
 
 EdgeId Importer::edge(const NodeProto& node, std::size_t input) const {
+  require(!activation(node, input).integer, "{}: its input '{}' is integers; a DequantizeLinear was expected before it",
+          node.str(), printable(node.inputs[input]));
+  return edge_of_either(node, input);
+}
+
+EdgeId Importer::edge_of_either(const NodeProto& node, std::size_t input) const {
   const Activation& a = activation(node, input);
   require(std::ranges::equal(a.dims, shape(a.edge).dims()), "{}: its input of [N, {}] lies as [N, {}]: not supported",
           node.str(), fmt::join(a.dims, ", "), fmt::join(shape(a.edge).dims(), ", "));
   return a.edge;
 }
 
-void Importer::define(const NodeProto& node, EdgeId made) {
+void Importer::define(const NodeProto& node, EdgeId made, bool integer) {
   for (std::size_t i = 1; i < node.outputs.size(); ++i) {
     require(node.outputs[i].empty() || !used_.contains(node.outputs[i]),
             "{}: its output '{}' is used; only the first output is supported", node.str(), printable(node.outputs[i]));
   }
   const auto dims = shape(made).dims();
-  activations_[node.outputs[0]] = {made, {dims.begin(), dims.end()}};
+  activations_[node.outputs[0]] = {made, {dims.begin(), dims.end()}, integer};
 }
 
 void Importer::define_constant(const NodeProto& node, Tensor value) { constants_[node.outputs[0]] = std::move(value); }
@@ -220,7 +234,11 @@ void Importer::alias(const NodeProto& node, std::size_t input) {
 // The checkpoint's name where the weight tells it, else the node's, else the output's; with a number where it is taken.
 std::string Importer::layer_name(const NodeProto& node, const std::string& weight) const {
   std::string name = node.name.empty() ? node.outputs[0] : node.name;
-  if (weight.ends_with(".weight") && weight.size() > 7) name = weight.substr(0, weight.size() - 7);
+  std::string_view stem = weight;
+  for (const std::string_view added : {"_DequantizeLinear_Output", "_dequantized", "_quantized"}) {  // by quantisers
+    if (stem.ends_with(added)) stem.remove_suffix(added.size());
+  }
+  if (stem.ends_with(".weight") && stem.size() > 7) name = stem.substr(0, stem.size() - 7);
   if (!names_.contains(name)) return name;
   for (int i = 2;; ++i) {
     std::string numbered = fmt::format("{}_{}", name, i);

@@ -14,7 +14,8 @@ namespace octet::onnx {
 
 class Importer {
  public:
-  Importer(const Model& model, const std::string& name) : model_(model), graph_(name) {}
+  Importer(const Model& model, const std::string& name, std::vector<std::string>& notes)
+      : model_(model), graph_(name), notes_(notes) {}
   Graph run();
 
  private:
@@ -23,6 +24,14 @@ class Importer {
   struct Activation {
     EdgeId edge = -1;
     std::vector<std::int64_t> dims;
+    bool integer = false;  // between a QuantizeLinear and its DequantizeLinear
+  };
+  // A constant that came out of a DequantizeLinear: what went in.
+  struct IntegerConstant {
+    Tensor values;  // s8, u8 or s32
+    std::vector<float> scale;
+    std::vector<std::int32_t> zero;
+    std::int64_t axis = 0;  // along which they vary, where there is more than one
   };
   using Handler = void (Importer::*)(const NodeProto&);
   static const std::map<std::string, Handler, std::less<>>& handlers();
@@ -36,9 +45,10 @@ class Importer {
   bool has_input(const NodeProto& node, std::size_t input) const;
   void inputs_between(const NodeProto& node, std::size_t least, std::size_t most) const;
   const Activation& activation(const NodeProto& node, std::size_t input) const;
-  EdgeId edge(const NodeProto& node, std::size_t input) const;  // its dimensions are the edge's
+  EdgeId edge(const NodeProto& node, std::size_t input) const;            // of reals, lying as the edge does
+  EdgeId edge_of_either(const NodeProto& node, std::size_t input) const;  // of reals or integers
   const Shape& shape(EdgeId edge) const { return graph_.edges()[static_cast<std::size_t>(edge)].shape; }
-  void define(const NodeProto& node, EdgeId edge);
+  void define(const NodeProto& node, EdgeId edge, bool integer = false);
   void define_constant(const NodeProto& node, Tensor value);
   void alias(const NodeProto& node, std::size_t input = 0);  // the output is the input
   std::string layer_name(const NodeProto& node, const std::string& weight = "") const;
@@ -49,7 +59,8 @@ class Importer {
   void conv(const NodeProto& node);
   void gemm(const NodeProto& node);
   void matmul(const NodeProto& node);
-  void linear(const NodeProto& node, const Tensor& weight, const Tensor* bias);
+  void linear(const NodeProto& node, const Tensor& weight, const Tensor* bias,
+              std::shared_ptr<const IntegerWeights> integers);
   void batch_norm(const NodeProto& node);
   void pool(const NodeProto& node);
   void global_pool(const NodeProto& node);
@@ -65,6 +76,13 @@ class Importer {
   void with_constant(const NodeProto& node, EdgeId x, const Tensor& value, bool constant_first);
   void softmax(const NodeProto& node);
   void concat(const NodeProto& node);
+
+  // import_quantised.cpp
+  void quantize(const NodeProto& node);
+  void dequantize(const NodeProto& node);
+  IntegerConstant scales_of(const NodeProto& node, Attributes& attributes, const Shape& values) const;
+  std::shared_ptr<const IntegerWeights> integers_of_layer(const NodeProto& node, std::int64_t channel_axis,
+                                                          float factor, float bias_factor);
 
   // import_shapes.cpp
   void identity(const NodeProto& node);
@@ -83,7 +101,9 @@ class Importer {
 
   const Model& model_;
   Graph graph_;
+  std::vector<std::string>& notes_;
   std::map<std::string, Tensor, std::less<>> constants_;
+  std::map<std::string, IntegerConstant, std::less<>> integer_constants_;  // beside their reals in constants_
   std::map<std::string, Activation, std::less<>> activations_;
   std::set<std::string, std::less<>> names_;  // of layers, which must differ
   std::set<std::string, std::less<>> used_;   // whatever some node takes in

@@ -1,0 +1,26 @@
+// What ONNX has no room for, in the file's metadata (key "octet.ranges"): which of their type's integers our quantised
+// activations use. A symmetric edge of ours is [-127, 127]; QuantizeLinear alone may also give -128. One line an edge:
+//
+//     NAME LO HI [dead]
+//
+// NAME being the output of its QuantizeLinear, in which a space is written as \x20. And (key "octet.float") the layers
+// without weights that stay in float although integers surround them: one name a line.
+#pragma once
+
+#include <set>
+#include <string>
+
+#include "runtime/io/onnx_file.h"
+#include "runtime/quant_params.h"
+
+namespace octet::onnx {
+
+// Narrows `quant` to what the metadata says of `name`. Throws Error when that is not within 8 bits and the type.
+void apply_range_metadata(const Model& model, const std::string& name, QuantParams& quant);
+// Adds a line.
+void add_range_metadata(Model& model, const std::string& name, const QuantParams& quant);
+
+void add_float_layer(Model& model, const std::string& layer);
+std::set<std::string> float_layers(const Model& model);
+
+}  // namespace octet::onnx

@@ -1,6 +1,8 @@
 #include "calib/calibrate.h"
 
 #include <algorithm>
+#include <cmath>
+#include <set>
 
 #include "calib/quantise.h"
 #include "runtime/error.h"
@@ -8,45 +10,104 @@
 namespace octet::calib {
 namespace {
 
+const Edge& edge_of(const Graph& graph, EdgeId edge) { return graph.edges()[static_cast<std::size_t>(edge)]; }
+const Node& node_of(const Graph& graph, int index) { return graph.nodes()[static_cast<std::size_t>(index)]; }
+
 // The edge to watch for an observer on `edge`: itself, or the output of the max-pool that alone uses it.
 EdgeId watched_edge(const Graph& graph, EdgeId edge, bool after_pool) {
   const std::vector<int> users = graph.consumers(edge);
   if (!after_pool || users.size() != 1) return edge;
-  const Node& next = graph.nodes()[static_cast<std::size_t>(users[0])];
+  const Node& next = node_of(graph, users[0]);
   return next.op == Op::max_pool ? next.output : edge;
+}
+
+// The observer whose range the edge will have: its own, or that of what a pool or a flatten hands on. Empty: none.
+std::string observer_behind(const Graph& graph, EdgeId edge) {
+  const Edge& e = edge_of(graph, edge);
+  if (!e.observer.empty() || e.producer < 0) return e.observer;
+  const Node& producer = node_of(graph, e.producer);
+  const bool hands_on = producer.op == Op::max_pool || producer.op == Op::flatten;
+  return hands_on ? observer_behind(graph, producer.inputs[0]) : "";
+}
+
+std::vector<std::string> observers_of_inputs(const Graph& graph, const Node& node) {
+  std::vector<std::string> names;
+  for (const EdgeId input : node.inputs) names.push_back(observer_behind(graph, input));
+  std::erase(names, "");
+  return names;
 }
 
 }  // namespace
 
+CalibrationOptions preset_options(Preset preset) {
+  CalibrationOptions o;
+  o.preset = preset;
+  if (preset != Preset::none) o.weights = preset == Preset::x86 ? Granularity::channel : Granularity::tensor;
+  if (preset == Preset::simple || preset == Preset::x86) {
+    o.range.scheme = Scheme::affine, o.range.reduce_range = true;
+    o.range.method = preset == Preset::simple ? Method::max : Method::histogram;
+  }
+  return o;
+}
+
 Calibrator::Calibrator(const Graph& graph, const CalibrationOptions& options, ThreadPool& pool)
     : options_(options), model_(graph.name()) {
-  require(options.preset != Preset::notebook || options.scheme == Scheme::symmetric,
+  const bool notebook = options.preset == Preset::notebook;
+  require(!notebook || options.range.scheme == Scheme::symmetric,
           "the notebook's arithmetic has no zero points: its preset needs the symmetric scheme");
+  require(!notebook || (options.range.method == Method::max && options.range.rule.num_bits == 8),
+          "the notebook's ranges are the largest magnitudes, in 8 bits: its preset needs the method max");
   kernels::PlanOptions plan_options;
   plan_options.batch = options.batch;
   plan_options.photo = options.photo;
   plan_options.keep_edges = true;
   // The notebook's ranges come from its own forward pass, in which batch-norm is a layer of its own.
-  const bool fold = options.fold_first && options.preset != Preset::notebook;
-  const QGraph network = as_float(graph, fold);
+  const QGraph network = as_float(graph, options.fold_first && !notebook);
   program_ = kernels::plan(network, plan_options);
   context_ = std::make_unique<Context>(program_, pool);
 
-  const float floor = options.preset == Preset::notebook ? 1.0f : 0.0f;
   for (std::size_t i = 0; i < graph.edges().size(); ++i) {
     const std::string& observer = graph.edges()[i].observer;
     if (observer.empty()) continue;
-    const EdgeId edge = watched_edge(graph, static_cast<EdgeId>(i), options.after_pool);
-    const std::string& name = graph.edges()[static_cast<std::size_t>(edge)].name;
-    order_.push_back(observer);
-    observers_.emplace(observer, AbsMaxObserver(floor));
-    const bool moved = edge != static_cast<EdgeId>(i);
-    const auto found = std::ranges::find_if(network.edges, [&](const QEdge& e) {
-      return moved ? e.name == name : e.observer == observer;  // folding renames edges, but not a pool's
-    });
-    watched_[static_cast<EdgeId>(found - network.edges.begin())].push_back(observer);
+    watches_.push_back({observer, observers_.size()});
+    observers_.push_back(make_observer(options.range.method, options.bins, notebook ? 1.0f : 0.0f));
   }
-  require(!order_.empty(), "{}: no edge is observed, so there is nothing to calibrate", model_);
+  require(!watches_.empty(), "{}: no edge is observed, so there is nothing to calibrate", model_);
+  share_observers(graph);
+  for (const Watch& watch : watches_) {
+    const EdgeId source = graph.observed(watch.name);
+    const EdgeId edge = watched_edge(graph, source, options.after_pool);
+    const auto found = std::ranges::find_if(network.edges, [&](const QEdge& e) {
+      // Folding renames edges, but not a pool's.
+      return edge != source ? e.name == edge_of(graph, edge).name : e.observer == watch.name;
+    });
+    watched_[static_cast<EdgeId>(found - network.edges.begin())].push_back(watch.observer);
+  }
+}
+
+// One observer for all inputs of an add, and a list of the adds whose result follows from their inputs.
+void Calibrator::share_observers(const Graph& graph) {
+  for (const Node& node : graph.nodes()) {
+    if (node.op != Op::add) continue;
+    const std::vector<std::string> inputs = observers_of_inputs(graph, node);
+    const auto index_of = [&](const std::string& name) {
+      return std::ranges::find(watches_, name, &Watch::name)->observer;
+    };
+    for (std::size_t i = 1; options_.share_add_range && i < inputs.size(); ++i) {
+      const std::size_t keep = index_of(inputs[0]), drop = index_of(inputs[i]);
+      for (Watch& watch : watches_) {  // chains of adds share along the chain
+        if (watch.observer == drop) watch.observer = keep;
+      }
+    }
+    if (options_.observe_add_output || inputs.size() != node.inputs.size()) continue;
+    EdgeId result = node.output;
+    const std::vector<int> users = graph.consumers(result);
+    const bool unobserved = edge_of(graph, result).observer.empty() && users.size() == 1;
+    const bool relu = unobserved && node_of(graph, users[0]).op == Op::relu;
+    if (relu) result = node_of(graph, users[0]).output;
+    const std::string& observer = edge_of(graph, result).observer;
+    if (!observer.empty()) sums_.push_back({observer, inputs, relu});
+  }
 }
 
 Tensor Calibrator::observe(const Tensor& batch) {
@@ -57,27 +118,54 @@ Tensor Calibrator::observe(const Tensor& batch) {
   const Context::Hook hook = [&](EdgeId edge, const View& view) {
     const auto found = watched_.find(edge);
     if (found == watched_.end()) return;
-    for (const std::string& observer : found->second) observers_.at(observer).observe(view);
+    for (const std::size_t observer : found->second) observers_[observer]->observe(view);
   };
   context_->run(batch, output, &hook);
   images_ += batch.shape()[0];
   return output;
 }
 
+const Observer& Calibrator::observer(std::string_view name) const {
+  const auto found = std::ranges::find(watches_, name, &Watch::name);
+  require(found != watches_.end(), "{}: no observer is named '{}'", model_, name);
+  return *observers_[found->observer];
+}
+
+// In the graph's order, so that a sum of sums is there before it is needed.
+void Calibrator::sum_add_ranges(Ranges& ranges) const {
+  for (const Sum& sum : sums_) {
+    double low = 0, high = 0;
+    for (const std::string& input : sum.inputs) {
+      const EdgeRange& range = *ranges.find(input);
+      const bool symmetric = options_.range.scheme == Scheme::symmetric;
+      low += symmetric && range.min < 0 ? -range.amax : range.min;
+      high += symmetric ? range.amax : range.max;
+    }
+    if (sum.non_negative) low = std::max(low, 0.0), high = std::max(high, 0.0);
+    EdgeRange& range = *std::ranges::find(ranges.edges, sum.result, &EdgeRange::observer);
+    range.min = static_cast<float>(low), range.max = static_cast<float>(high);
+    range.amax = std::max(std::fabs(range.min), std::fabs(range.max));
+    range.quant = quant_params(ranges.scheme, ranges.reduce_range, range.amax, range.min, range.max, ranges.num_bits);
+  }
+}
+
 Ranges Calibrator::ranges() const {
   require(images_ > 0, "calibration saw no image");
   Ranges r;
   r.model = model_;
-  r.scheme = options_.scheme;
+  r.method = name_of(options_.range.method);
+  r.scheme = options_.range.scheme;
   r.preset = options_.preset;
   r.weights = options_.preset == Preset::notebook ? Granularity::tensor : options_.weights;
+  r.num_bits = options_.range.rule.num_bits;
+  r.reduce_range = options_.range.reduce_range;
+  r.share_add_range = options_.share_add_range;
+  r.add_observer = options_.observe_add_output ? "output" : "inputs";
   r.images = images_;
-  for (const std::string& name : order_) {
-    const AbsMaxObserver& o = observers_.at(name);
-    require(o.count() > 0, "calibration saw no value of the edge '{}'", name);
-    r.edges.push_back({name, o.amax(), o.min(), o.max(),
-                       quant_params(options_.scheme, options_.reduce_range, o.amax(), o.min(), o.max())});
+  for (const Watch& watch : watches_) {
+    r.edges.push_back(choose_range(watch.name, *observers_[watch.observer], options_.range));
   }
+  sum_add_ranges(r);
   return r;
 }
 

@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 
+#include "calib/choose_range.h"
 #include "calib/observer.h"
 #include "calib/ranges.h"
 #include "kernels/plan/plan.h"
@@ -12,15 +13,24 @@
 namespace octet::calib {
 
 struct CalibrationOptions {
-  Scheme scheme = Scheme::symmetric;
+  RangeOptions range;  // method, scheme, bits
   Granularity weights = Granularity::channel;
   Preset preset = Preset::none;  // notebook: ranges start at 1.0, weights per tensor
-  bool reduce_range = false;
-  bool fold_first = true;   // calibrate with batch-norm folded (as inference runs) or with its own layers
-  bool after_pool = false;  // watch an edge behind its max-pool instead of before it
+  bool fold_first = true;        // calibrate with batch-norm folded (as inference runs) or with its own layers
+  bool after_pool = false;       // watch an edge behind its max-pool instead of before it
+  int bins = 2048;               // of a histogram's first batch
+  // All quantised inputs of one add are watched by one observer and share its range.
+  bool share_add_range = false;
+  // Off: the range of an add's result is not what was observed there, but what its inputs' ranges allow: their sums. It
+  // never clips, and its step is coarser.
+  bool observe_add_output = true;
   int batch = 8;
   std::optional<kernels::PlanOptions::Photo> photo;  // set: batches are photos, u8 [n, H, W, 3]
 };
+
+// The MobileNetV2 walk-through's configurations: simple is min-max, affine 7-bit activations, weights per tensor; x86
+// is histogram, affine 7-bit activations, weights per channel. notebook: max, symmetric, weights per tensor.
+CalibrationOptions preset_options(Preset preset);
 
 class Calibrator {
  public:
@@ -31,12 +41,27 @@ class Calibrator {
   // What has been seen so far. Throws Error when that is nothing.
   Ranges ranges() const;
 
+  const Observer& observer(std::string_view name) const;  // throws Error when there is none
+
  private:
+  struct Watch {
+    std::string name;
+    std::size_t observer;  // in observers_; several names may share one
+  };
+  void share_observers(const Graph& graph);
+  void sum_add_ranges(Ranges& ranges) const;
+
   CalibrationOptions options_;
   std::string model_;
-  std::vector<std::string> order_;                      // observers in the graph's order
-  std::map<EdgeId, std::vector<std::string>> watched_;  // edge of the float program -> observers
-  std::map<std::string, AbsMaxObserver> observers_;
+  std::vector<Watch> watches_;                          // in the graph's order
+  std::map<EdgeId, std::vector<std::size_t>> watched_;  // edge of the float program -> observers
+  std::vector<std::unique_ptr<Observer>> observers_;
+  struct Sum {
+    std::string result;
+    std::vector<std::string> inputs;
+    bool non_negative;  // a ReLU follows
+  };
+  std::vector<Sum> sums_;  // adds whose result's range follows from their inputs'
   std::unique_ptr<Context> context_;
   std::shared_ptr<const Program> program_;
   std::int64_t images_ = 0;

@@ -174,7 +174,8 @@ QuantParams Lowering::concat_params(const Node& node) {
   const bool holds_all = low >= step * (widest.lo - widest.zero) && high <= step * (widest.hi - widest.zero);
   if (widest.dead || holds_all) return widest;
   const auto amax = static_cast<float>(std::max(-low, high));
-  return quant_params(ranges_->scheme, widest.hi == 127, amax, static_cast<float>(low), static_cast<float>(high));
+  return quant_params(ranges_->scheme, ranges_->reduce_range, amax, static_cast<float>(low), static_cast<float>(high),
+                      ranges_->num_bits);
 }
 
 void Lowering::notebook_weights(QNode& node, const Node& source, EdgeId output) {

@@ -1,5 +1,6 @@
 #include "calib/ranges.h"
 
+#include <fmt/format.h>
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
@@ -34,6 +35,35 @@ std::int32_t small_integer(const json& e, const char* key) {
   return value.get<std::int32_t>();
 }
 
+std::string histogram_json(const EdgeRange& e) {
+  std::string text;
+  for (const auto& [rule, amax] : e.rules) {
+    text += fmt::format("{}{}: {:.9g}", text.empty() ? ", \"rules\": {" : ", ", json(rule).dump(), amax);
+  }
+  if (!text.empty()) text += "}";
+  if (e.histogram.counts.empty()) return text;
+  return text + fmt::format(", \"histogram\": {{\"width\": {:.9g}, \"counts\": [{}]}}", e.histogram.width,
+                            fmt::join(e.histogram.counts, ","));
+}
+
+// What only a report needs; files of before have neither.
+void read_histogram(const json& e, EdgeRange& r) {
+  constexpr std::size_t kMost = 4096;
+  r.rules = e.value("rules", r.rules);
+  for (const auto& [rule, amax] : r.rules) {
+    require(std::isfinite(amax) && amax >= 0 && rule.size() < 64, "edge '{}': the rule {} chose {}", r.observer,
+            printable(rule), amax);
+  }
+  if (!e.contains("histogram")) return;
+  const json& h = e["histogram"];
+  r.histogram.width = h.at("width").get<float>();
+  r.histogram.counts = h.at("counts").get<std::vector<std::int64_t>>();
+  const bool counts_fit = r.histogram.counts.size() <= kMost &&
+                          std::ranges::all_of(r.histogram.counts, [](std::int64_t c) { return c >= 0; });
+  require(counts_fit && std::isfinite(r.histogram.width) && r.histogram.width >= 0,
+          "edge '{}': its histogram is broken", r.observer);
+}
+
 EdgeRange edge_from_json(const json& e) {
   EdgeRange r;
   r.observer = e.at("name").get<std::string>();
@@ -49,6 +79,7 @@ EdgeRange edge_from_json(const json& e) {
   require(std::isnormal(r.quant.step) && r.quant.step > 0, "edge '{}': the step {} is not a positive number",
           r.observer, r.quant.step);
   const bool fits = (r.quant.lo >= -128 && r.quant.hi <= 127) || (r.quant.lo >= 0 && r.quant.hi <= 255);
+  read_histogram(e, r);
   require(fits && r.quant.lo < r.quant.hi && r.quant.zero >= r.quant.lo && r.quant.zero <= r.quant.hi,
           "edge '{}': zero point {} and range [{}, {}] do not make 8 bits", r.observer, r.quant.zero, r.quant.lo,
           r.quant.hi);
@@ -59,7 +90,10 @@ EdgeRange edge_from_json(const json& e) {
 
 const char* name_of(Scheme scheme) { return scheme == Scheme::symmetric ? "symmetric" : "affine"; }
 const char* name_of(Granularity granularity) { return granularity == Granularity::channel ? "channel" : "tensor"; }
-const char* name_of(Preset preset) { return preset == Preset::none ? "none" : "notebook"; }
+const char* name_of(Preset preset) {
+  constexpr const char* names[] = {"none", "notebook", "simple", "x86"};
+  return names[static_cast<int>(preset)];
+}
 
 const EdgeRange* Ranges::find(std::string_view observer) const {
   const auto found = std::ranges::find(edges, observer, &EdgeRange::observer);
@@ -82,15 +116,17 @@ void Ranges::check(const Graph& graph) const {
   }
 }
 
-QuantParams quant_params(Scheme scheme, bool reduce_range, float amax, float min, float max) {
+QuantParams quant_params(Scheme scheme, bool reduce_range, float amax, float min, float max, int num_bits) {
+  require(num_bits >= 2 && num_bits <= 8, "activations of {} bits: 2 to 8 run as integers", num_bits);
   const FloatEnvironment environment;
   QuantParams q;
   if (amax <= arithmetic::kDeadRange) q.dead = true;
   if (scheme == Scheme::symmetric) {
-    q.step = arithmetic::symmetric_step(amax);
+    q.hi = (1 << (num_bits - 1)) - 1, q.lo = -q.hi;
+    q.step = arithmetic::symmetric_step(amax, q.hi);
     return q;
   }
-  q.lo = 0, q.hi = reduce_range ? 127 : 255;
+  q.lo = 0, q.hi = (1 << (reduce_range ? num_bits - 1 : num_bits)) - 1;
   if (q.dead) return q;
   const double low = std::min(0.0, static_cast<double>(min)), high = std::max(0.0, static_cast<double>(max));
   q.step = static_cast<float>((high - low) / (q.hi - q.lo));
@@ -103,17 +139,21 @@ std::string to_json(const Ranges& r) {
       "{{\n  \"octet_ranges\": {},\n  \"model\": {},\n  \"method\": {},\n  \"scheme\": \"{}\",\n  \"weights\": "
       "\"{}\",\n"
       "  \"preset\": \"{}\",\n  \"images\": {},\n  \"seeded\": {},\n  \"data\": {},\n  \"ignore\": {},\n  \"only\": "
-      "{},\n"
-      "  \"edges\": [",
+      "{},\n",
       kVersion, json(r.model).dump(), json(r.method).dump(), name_of(r.scheme), name_of(r.weights), name_of(r.preset),
       r.images, r.seeded, json(r.data).dump(), json(r.ignore).dump(), json(r.only).dump());
+  if (r.num_bits != 8) text += fmt::format("  \"num_bits\": {},\n", r.num_bits);
+  if (r.reduce_range) text += "  \"reduce_range\": true,\n";
+  if (r.share_add_range) text += "  \"share_add_range\": true,\n";
+  if (r.add_observer != "output") text += fmt::format("  \"add_observer\": {},\n", json(r.add_observer).dump());
+  text += "  \"edges\": [";
   const char* separator = "\n";
   for (const EdgeRange& e : r.edges) {
     text += fmt::format(
         "{}    {{\"name\": {}, \"amax\": {:.9g}, \"min\": {:.9g}, \"max\": {:.9g}, \"step\": {:.9g}, \"zero\": {}, "
-        "\"lo\": {}, \"hi\": {}{}}}",
+        "\"lo\": {}, \"hi\": {}{}{}}}",
         separator, json(e.observer).dump(), e.amax, e.min, e.max, e.quant.step, e.quant.zero, e.quant.lo, e.quant.hi,
-        e.quant.dead ? ", \"dead\": true" : "");
+        e.quant.dead ? ", \"dead\": true" : "", histogram_json(e));
     separator = ",\n";
   }
   return text + "\n  ]\n}\n";
@@ -130,7 +170,11 @@ Ranges ranges_from_json(const std::string& text, const std::string& where) {
     r.method = j.at("method").get<std::string>();
     r.scheme = choose(j.at("scheme"), {Scheme::symmetric, Scheme::affine}, "scheme");
     r.weights = choose(j.at("weights"), {Granularity::channel, Granularity::tensor}, "weights granularity");
-    r.preset = choose(j.at("preset"), {Preset::none, Preset::notebook}, "preset");
+    r.preset = choose(j.at("preset"), {Preset::none, Preset::notebook, Preset::simple, Preset::x86}, "preset");
+    r.num_bits = j.contains("num_bits") ? small_integer(j, "num_bits") : 8;
+    require(r.num_bits >= 2 && r.num_bits <= 8, "{} bits: 2 to 8 were expected", r.num_bits);
+    r.reduce_range = j.value("reduce_range", false), r.share_add_range = j.value("share_add_range", false);
+    r.add_observer = j.value("add_observer", "output");
     r.images = j.at("images").get<std::int64_t>();
     require(r.images >= 0, "{} images", r.images);
     r.seeded = j.value("seeded", false);

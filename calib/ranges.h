@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -13,12 +14,22 @@ namespace octet::calib {
 
 enum class Scheme { symmetric, affine };     // [-127, 127] around 0, or [0, 255] with a zero point
 enum class Granularity { channel, tensor };  // of the weights' steps
-enum class Preset { none, notebook };        // notebook: the cat/dog notebook's arithmetic, slip by slip
+// notebook: the cat/dog notebook's arithmetic, slip by slip. simple and x86: the two configurations of the MobileNetV2
+// walk-through, which only choose options (calibrate.h) and change no arithmetic.
+enum class Preset { none, notebook, simple, x86 };
+
+// What a report draws of a histogram of |x|: few bars of equal width from 0.
+struct HistogramSketch {
+  float width = 0;
+  std::vector<std::int64_t> counts;
+};
 
 struct EdgeRange {
   std::string observer;
-  float amax = 0, min = 0, max = 0;
-  QuantParams quant;  // the step is authoritative: it is not recomputed from amax on reading
+  float amax = 0, min = 0, max = 0;    // as chosen, what the step was made from
+  QuantParams quant;                   // the step is authoritative: it is not recomputed from amax on reading
+  std::map<std::string, float> rules;  // what each amax rule would choose, by name; empty without a histogram
+  HistogramSketch histogram;           // empty without a histogram
 };
 
 struct Ranges {
@@ -27,6 +38,9 @@ struct Ranges {
   Scheme scheme = Scheme::symmetric;
   Granularity weights = Granularity::channel;
   Preset preset = Preset::none;
+  int num_bits = 8;  // of activations
+  bool reduce_range = false, share_add_range = false;
+  std::string add_observer = "output";
   std::int64_t images = 0;  // how many calibrated
   bool seeded = false;      // made from seeded weights and inputs: good for speed only
   std::string data;         // a hash of the photos' names and sizes, so that a score on the same photos can be marked
@@ -38,10 +52,10 @@ struct Ranges {
   void check(const Graph& graph) const;
 };
 
-// The quantisation of a range. Symmetric: step = amax / 127. Affine: the range is widened to hold 0,
-// step = (max - min) / (hi - lo), zero = lo - rne(min / step); `reduce_range` (affine only) uses 7 bits, [0, 127].
-// A dead range is marked (rule 3).
-QuantParams quant_params(Scheme scheme, bool reduce_range, float amax, float min, float max);
+// The quantisation of a range. Symmetric: step = amax / hi, lo = -hi, hi = 2^(num_bits - 1) - 1. Affine: lo = 0,
+// hi = 2^num_bits - 1; the range is widened to hold 0, step = (max - min) / hi, zero = -rne(min / step); `reduce_range`
+// (affine only) takes one bit less, [0, 127]. 2 to 8 bits. A dead range is marked (rule 3).
+QuantParams quant_params(Scheme scheme, bool reduce_range, float amax, float min, float max, int num_bits = 8);
 
 std::string to_json(const Ranges& ranges);
 Ranges ranges_from_json(const std::string& text, const std::string& where);

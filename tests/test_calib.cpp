@@ -242,7 +242,7 @@ TEST_CASE("calibration: streaming, the options, and the edges that they watch") 
   CHECK(floored.find("image")->amax == 1.0f);
   CHECK(floored.weights == calib::Granularity::tensor);
   CHECK(calibrate(g, faint).find("image")->amax < 1e-3f);
-  CHECK_THROWS_AS(calibrate(g, input, {.scheme = calib::Scheme::affine, .preset = calib::Preset::notebook}), Error);
+  CHECK_THROWS_AS(calibrate(g, input, {.range = {.scheme = calib::Scheme::affine}, .preset = calib::Preset::notebook}), Error);
   // NaN is an error wherever it comes from.
   faint.span<float>()[7] = kNaN;
   CHECK_THROWS_AS(calibrate(g, faint), Error);
@@ -349,7 +349,7 @@ TEST_CASE("an unobserved concatenation holds the ranges of all of its inputs") {
     g.node(1).parameters[0].value = Tensor::of<float>(Shape{1, 1, 1, 1}, std::vector<float>{-1.0f});
     g.node(2).parameters[0].value = Tensor::of<float>(Shape{1, 1, 1, 1}, std::vector<float>{0.0f});
     const Tensor input = Tensor::of<float>(Shape{1, 1, 1, 2}, std::vector<float>{0.08f, 0.1f});
-    const QGraph q = calib::quantise(g, calibrate(g, input, {.scheme = scheme}));
+    const QGraph q = calib::quantise(g, calibrate(g, input, {.range = {.scheme = scheme}}));
     const QNode& cat = node_of(q, "cat");
     CHECK(cat.precision == Precision::int8);
     const QuantParams& to = q.edges[static_cast<std::size_t>(cat.output)].quant;

@@ -13,8 +13,8 @@ using namespace octet::testing;
 
 namespace {
 
-const std::vector<std::string> kCommands = {"run",   "calibrate", "evaluate", "plan",   "export",
-                                            "bench", "inspect",   "models",   "kernels"};
+const std::vector<std::string> kCommands = {"run",   "calibrate", "evaluate", "plan",    "export",
+                                            "bench", "inspect",   "models",   "kernels", "amax"};
 
 // Checks `value` against a shape: "key" or "key.inner", and one letter for its type.
 struct Key {
@@ -103,6 +103,11 @@ TEST_CASE("a wrong command line: status 2, nothing on stdout, lines fit for a te
       {"calibrate", "catdog", "--data", "x", "--out", "y", "--method", "median"},
       {"calibrate", "catdog", "--data", "x", "--out", "y", "--preset", "none-such"},
       {"calibrate", "catdog", "--data", "x", "--out", "y", "--batches", "0"},
+      {"calibrate", "catdog", "--data", "x", "--out", "y", "--percentile", "101"},
+      {"calibrate", "catdog", "--data", "x", "--out", "y", "--num-bits", "9"},
+      {"calibrate", "catdog", "--data", "x", "--out", "y", "--bins", "1"},
+      {"amax"},
+      {"amax", "x", "--num-bits", "17"},
       {"export", "catdog"},
       {"bench", "catdog", "--batch", "0"},
       {"models", "catdog"},

@@ -16,6 +16,8 @@
 #include <string>
 #include <vector>
 
+#include "calib/fake_quant.h"
+#include "calib/ranges.h"
 #include "runtime/arithmetic.h"
 
 using namespace octet;
@@ -211,7 +213,8 @@ TEST_CASE("QUANTIZATION.md has a section for each of the 14 rules, and the other
   }
   CHECK_MESSAGE(linked, section << " names no code");
   CHECK(rules == 14);
-  for (const char* title : {"Folding", "Observers and ranges", "The notebook's arithmetic", "Error budget"}) {
+  for (const char* title :
+       {"Folding", "Observers and ranges", "Choosing amax", "The notebook's arithmetic", "Error budget"}) {
     CHECK_MESSAGE(others.contains(title), title);
   }
 }
@@ -244,6 +247,12 @@ TEST_CASE("every link of QUANTIZATION.md leads to a file that holds what the lin
 }
 
 TEST_CASE("the text's own numbers") {
+  // Choosing amax: a reduced range, and fake quantisation by hand.
+  const QuantParams reduced = calib::quant_params(calib::Scheme::affine, true, 3.82f, -1.28f, 3.82f);
+  CHECK(reduced.hi == 127);
+  CHECK(reduced.zero == 32);
+  CHECK(fmt::format("{:.4f}", 127.0f / 0.9201f) == "138.0285");
+  CHECK(fmt::format("{:.4f}", calib::fake_quant_value(0.5043f, 127.0f / 0.9201f, {})) == "0.5071");
   // Rule 11 and rule 14: 3 * 11184811 / 2^24 - 2, with two roundings and with one. Volatile, so that nothing is
   // computed while compiling; a compiler that contracts makes the first one 2^-24.
   volatile float three = 3.0f, m = arithmetic::copy_multiplier(0.02f, 0.03f), two = -2.0f;

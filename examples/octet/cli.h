@@ -74,5 +74,6 @@ Command add_evaluate(CLI::App& app);
 Command add_plan(CLI::App& app);
 Command add_export(CLI::App& app);
 Command add_bench(CLI::App& app);
+Command add_amax(CLI::App& app);
 
 }  // namespace octet::cli

@@ -1,0 +1,121 @@
+#include "examples/octet/calibration.h"
+
+#include <algorithm>
+
+#include "calib/quantise.h"
+#include "examples/common/terminal.h"
+#include "runtime/error.h"
+
+namespace octet::cli {
+
+void add_calibration_flags(CLI::App& app, CalibrationFlags& f) {
+  app.add_option("--method", f.method, "how a range follows from what was seen (default: max, or the preset's)")
+      ->check(CLI::IsMember({"max", "entropy", "mse", "percentile", "moving_average", "histogram"}));
+  app.add_option("--percentile", f.percentile, "of --method percentile")
+      ->check(CLI::Range(1e-6, 100.0))
+      ->capture_default_str();
+  app.add_option("--bins", f.bins, "of a histogram's first batch; later ones may add more")
+      ->check(CLI::Range(2, calib::Histogram::kMaxBins))
+      ->capture_default_str();
+  app.add_option("--start-bin", f.start_bin, "first candidate of entropy and mse")
+      ->check(CLI::Range(1, calib::Histogram::kMaxBins))
+      ->capture_default_str();
+  app.add_option("--stride", f.stride, "entropy and mse try every Nth candidate")->check(at_least(1));
+  app.add_option("--weights-granularity", f.weights, "one step for each output channel (default), or one for all")
+      ->check(CLI::IsMember({"channel", "tensor"}));
+  app.add_option("--scheme", f.scheme, "activations in [-127, 127] (default), or in [0, 255] with a zero point")
+      ->check(CLI::IsMember({"symmetric", "affine"}));
+  app.add_option("--preset", f.preset,
+                 "notebook: the cat/dog notebook's arithmetic; simple: affine 7-bit min-max, weights per tensor; x86: "
+                 "affine 7-bit histogram, weights per channel")
+      ->check(CLI::IsMember({"none", "notebook", "simple", "x86"}));
+  app.add_flag("--reduce-range", f.reduce_range, "one bit less for activations (affine)");
+  app.add_option("--num-bits", f.num_bits, "of activations")->check(CLI::Range(2, 8))->capture_default_str();
+  app.add_option("--batches", f.batches, "read exactly N batches")->check(at_least(1));
+  app.add_flag("--share-add-range", f.share_add_range, "all inputs of an add share one observer");
+  app.add_option("--add-observer", f.add_observer,
+                 "output: watch what an add makes; inputs: its range follows from its inputs'")
+      ->check(CLI::IsMember({"inputs", "output"}))
+      ->capture_default_str();
+  app.add_flag("--after-pool", f.after_pool, "observe behind a max-pool instead of before it");
+  app.add_flag("--fold-after", f.fold_after, "observe with batch-norm as its own layer, fold afterwards");
+  app.add_option("--only", f.only, "quantise only the layers that match");
+  app.add_option("--ignore", f.ignore, "leave the layers that match in float");
+}
+
+calib::CalibrationOptions calibration_options(const CalibrationFlags& f, const Common& common,
+                                              const models::LoadedModel& model) {
+  using calib::Preset;
+  const Preset preset = f.preset == "notebook" ? Preset::notebook
+                        : f.preset == "simple" ? Preset::simple
+                        : f.preset == "x86"    ? Preset::x86
+                                               : Preset::none;
+  calib::CalibrationOptions c = calib::preset_options(preset);
+  if (f.scheme) c.range.scheme = *f.scheme == "affine" ? calib::Scheme::affine : calib::Scheme::symmetric;
+  if (f.weights) c.weights = *f.weights == "tensor" ? calib::Granularity::tensor : calib::Granularity::channel;
+  if (f.method) c.range.method = calib::method_named(*f.method);
+  const bool affine = c.range.scheme == calib::Scheme::affine;
+  require(!f.reduce_range || affine, "--reduce-range goes with --scheme affine");
+  require(c.range.method != calib::Method::histogram || affine, "--method histogram goes with --scheme affine");
+  require(preset != Preset::notebook || !affine, "--preset notebook is symmetric: --scheme affine does not go with it");
+  c.range.reduce_range = (c.range.reduce_range || f.reduce_range) && affine;
+  c.range.rule = {.num_bits = f.num_bits, .start_bin = f.start_bin, .stride = f.stride, .percentile = f.percentile};
+  c.bins = f.bins;
+  c.share_add_range = f.share_add_range;
+  c.observe_add_output = f.add_observer == "output";
+  c.after_pool = f.after_pool;
+  c.fold_first = !f.fold_after;
+  c.batch = common.batch_size;
+  c.photo = model.preprocess.photo();
+  return c;
+}
+
+models::Score stream(const CalibrationFlags& flags, const Common& common, const models::LoadedModel& model,
+                     const std::vector<models::Photo>& photos, calib::Calibrator& calibrator) {
+  models::Score score;
+  examples::ProgressBar progress("calibrating", common.quiet);
+  const auto batch = static_cast<std::size_t>(common.batch_size);
+  const auto side = static_cast<std::int64_t>(model.preprocess.crop);
+  const auto size = static_cast<std::size_t>(side * side * 3);
+  std::int64_t batches = 0;
+  for (std::size_t first = 0; first < photos.size() && batches != flags.batches; first += batch, ++batches) {
+    const std::size_t count = std::min(batch, photos.size() - first);
+    Tensor input(DType::u8, Shape{static_cast<std::int64_t>(count), side, side, 3});
+    for (std::size_t i = 0; i < count; ++i) {
+      models::preprocess(load_image(photos[first + i].path), model.preprocess,
+                         input.span<std::uint8_t>().subspan(i * size, size));
+    }
+    const Tensor logits = calibrator.observe(input);
+    const auto classes = static_cast<std::size_t>(logits.elements()) / count;
+    for (std::size_t i = 0; i < count; ++i) {
+      if (photos[first + i].label < 0) continue;
+      ++score.count;
+      score.correct += models::top1(logits.span<float>().subspan(i * classes, classes),
+                                    model.preprocess.label_offset) == photos[first + i].label;
+    }
+    progress.update(static_cast<std::int64_t>(first + count), static_cast<std::int64_t>(photos.size()));
+  }
+  require(flags.batches < 0 || batches == flags.batches, "--batches {}: {} photos make only {} batches of {}",
+          flags.batches, photos.size(), batches, common.batch_size);
+  return score;
+}
+
+calib::Ranges finish_ranges(const CalibrationFlags& flags, std::vector<models::Photo> photos,
+                            const calib::Calibrator& calibrator) {
+  calib::Ranges ranges = calibrator.ranges();
+  photos.resize(static_cast<std::size_t>(ranges.images));
+  ranges.data = hash_photos(photos);
+  ranges.ignore = flags.ignore, ranges.only = flags.only;
+  return ranges;
+}
+
+std::vector<std::string> layers_left_out(const QGraph& network) {
+  std::vector<std::string> lines;
+  for (const QNode& node : network.nodes) {
+    if (node.why.starts_with("--ignore") || node.why.starts_with("not named"))
+      lines.push_back(fmt::format("float: {} ({})", node.name, node.why));
+  }
+  return lines;
+}
+
+}  // namespace octet::cli

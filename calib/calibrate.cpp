@@ -4,6 +4,8 @@
 #include <cmath>
 #include <set>
 
+#include "calib/equalise.h"
+#include "calib/fold.h"
 #include "calib/quantise.h"
 #include "runtime/error.h"
 
@@ -61,8 +63,15 @@ Calibrator::Calibrator(const Graph& graph, const CalibrationOptions& options, Th
   plan_options.batch = options.batch;
   plan_options.photo = options.photo;
   plan_options.keep_edges = true;
+  require(!options.equalize || (options.fold_first && !notebook), "equalised weights are folded weights");
+  require(!options.bias_correct || !notebook, "the notebook corrects no bias");
   // The notebook's ranges come from its own forward pass, in which batch-norm is a layer of its own.
-  const QGraph network = as_float(graph, options.fold_first && !notebook);
+  const QGraph network = options.equalize ? as_float(equalise(fold_batch_norm(graph)).graph)
+                                          : as_float(graph, options.fold_first && !notebook);
+  for (const QNode& node : network.nodes) {
+    const bool weighs = node.op == Op::conv2d || node.op == Op::linear;
+    if (options.bias_correct && weighs) means_[node.inputs[0]].push_back({node.name, {}, 0});
+  }
   program_ = kernels::plan(network, plan_options);
   context_ = std::make_unique<Context>(program_, pool);
 
@@ -70,7 +79,9 @@ Calibrator::Calibrator(const Graph& graph, const CalibrationOptions& options, Th
     const std::string& observer = graph.edges()[i].observer;
     if (observer.empty()) continue;
     watches_.push_back({observer, observers_.size()});
-    observers_.push_back(make_observer(options.range.method, options.bins, notebook ? 1.0f : 0.0f));
+    const bool histogram = options.histograms && !notebook && options.range.method == Method::max;
+    observers_.push_back(
+        make_observer(histogram ? Method::mse : options.range.method, options.bins, notebook ? 1.0f : 0.0f));
   }
   require(!watches_.empty(), "{}: no edge is observed, so there is nothing to calibrate", model_);
   share_observers(graph);
@@ -116,6 +127,9 @@ Tensor Calibrator::observe(const Tensor& batch) {
   shape.insert(shape.end(), dims.begin(), dims.end());
   Tensor output(DType::f32, Shape(shape));
   const Context::Hook hook = [&](EdgeId edge, const View& view) {
+    if (const auto layers = means_.find(edge); layers != means_.end()) {
+      for (Means& means : layers->second) means.observe(view);
+    }
     const auto found = watched_.find(edge);
     if (found == watched_.end()) return;
     for (const std::size_t observer : found->second) observers_[observer]->observe(view);
@@ -123,6 +137,18 @@ Tensor Calibrator::observe(const Tensor& batch) {
   context_->run(batch, output, &hook);
   images_ += batch.shape()[0];
   return output;
+}
+
+void Calibrator::Means::observe(const View& v) {
+  sums.resize(static_cast<std::size_t>(v.c));
+  count += std::int64_t{v.n} * v.h * v.w;
+  for (std::int64_t n = 0; n < v.n; ++n) {
+    for (std::int64_t y = 0; y < v.h; ++y) {
+      for (std::int64_t x = 0; x < v.w; ++x) {
+        for (std::int64_t c = 0; c < v.c; ++c) sums[static_cast<std::size_t>(c)] += *v.at<float>(n, y, x, c);
+      }
+    }
+  }
 }
 
 const Observer& Calibrator::observer(std::string_view name) const {
@@ -161,6 +187,15 @@ Ranges Calibrator::ranges() const {
   r.reduce_range = options_.range.reduce_range;
   r.share_add_range = options_.share_add_range;
   r.add_observer = options_.observe_add_output ? "output" : "inputs";
+  r.equalized = options_.equalize;
+  for (const auto& [edge, layers] : means_) {
+    for (const Means& means : layers) {
+      require(means.count > 0, "calibration saw no input of '{}'", means.layer);
+      std::vector<float>& of_layer = r.input_means[means.layer];
+      for (const double sum : means.sums)
+        of_layer.push_back(static_cast<float>(sum / static_cast<double>(means.count)));
+    }
+  }
   r.images = images_;
   for (const Watch& watch : watches_) {
     r.edges.push_back(choose_range(watch.name, *observers_[watch.observer], options_.range));

@@ -19,11 +19,14 @@ struct CalibrationOptions {
   bool fold_first = true;        // calibrate with batch-norm folded (as inference runs) or with its own layers
   bool after_pool = false;       // watch an edge behind its max-pool instead of before it
   int bins = 2048;               // of a histogram's first batch
+  bool histograms = false;       // keep histograms whatever the method, for a report (not with the notebook's preset)
   // All quantised inputs of one add are watched by one observer and share its range.
   bool share_add_range = false;
   // Off: the range of an add's result is not what was observed there, but what its inputs' ranges allow: their sums. It
   // never clips, and its step is coarser.
   bool observe_add_output = true;
+  bool equalize = false;      // across layers (equalise.h), before anything is observed
+  bool bias_correct = false;  // keep the mean of every layer's input channels (Ranges::input_means)
   int batch = 8;
   std::optional<kernels::PlanOptions::Photo> photo;  // set: batches are photos, u8 [n, H, W, 3]
 };
@@ -62,6 +65,13 @@ class Calibrator {
     bool non_negative;  // a ReLU follows
   };
   std::vector<Sum> sums_;  // adds whose result's range follows from their inputs'
+  struct Means {
+    std::string layer;
+    std::vector<double> sums;  // by channel
+    std::int64_t count = 0;    // values a channel
+    void observe(const View& input);
+  };
+  std::map<EdgeId, std::vector<Means>> means_;  // by the edge that the layers read
   std::unique_ptr<Context> context_;
   std::shared_ptr<const Program> program_;
   std::int64_t images_ = 0;

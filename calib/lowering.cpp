@@ -200,6 +200,27 @@ void Lowering::notebook_weights(QNode& node, const Node& source, EdgeId output) 
   }
 }
 
+// What rounding the weights takes from the mean of the channel's sums: sum of (w - step * v) * mean of w's input.
+double Lowering::bias_correction(const Node& source, std::size_t channel, const QNode& node) const {
+  const auto found = ranges_->input_means.find(source.name);
+  if (found == ranges_->input_means.end()) return 0;
+  const std::vector<float>& means = found->second;
+  const Tensor& weight = source.parameter("weight");
+  const auto outputs = static_cast<std::size_t>(weight.shape()[0]), groups = static_cast<std::size_t>(source.groups);
+  const std::size_t per_output = static_cast<std::size_t>(weight.elements()) / outputs;
+  require(means.size() % groups == 0 && per_output % (means.size() / groups) == 0,
+          "{}: the ranges hold {} input means, which do not fit its weights of {}", source.name, means.size(),
+          weight.shape().str());
+  const std::size_t in_group = means.size() / groups, taps = per_output / in_group;
+  const std::size_t first = channel / (outputs / groups) * in_group, offset = channel * per_output;
+  double lost = 0;
+  for (std::size_t i = 0; i < per_output; ++i) {
+    const double kept = static_cast<double>(node.weight_step[channel]) * node.weight.span<std::int8_t>()[offset + i];
+    lost += (weight.span<float>()[offset + i] - kept) * static_cast<double>(means[first + i / taps]);
+  }
+  return lost;
+}
+
 // Rules 3, 4, 5. False, with the reason in node.why, when an accumulator could overflow.
 bool Lowering::integer_weights(QNode& node, const Node& source, EdgeId output) {
   const Tensor& weight = source.parameter("weight");
@@ -228,7 +249,8 @@ bool Lowering::integer_weights(QNode& node, const Node& source, EdgeId output) {
       node.weight.span<std::int8_t>()[c * per_channel + i] =
           static_cast<std::int8_t>(arithmetic::quantise(from[i], inverse, -127, 127, 0));
     }
-    node.bias_q[c] = static_cast<std::int32_t>(arithmetic::quantise_bias(bias_of(c), in.step, node.weight_step[c]));
+    const auto bias = static_cast<float>(bias_of(c) + bias_correction(source, c, node));
+    node.bias_q[c] = static_cast<std::int32_t>(arithmetic::quantise_bias(bias, in.step, node.weight_step[c]));
   }
   for (std::int64_t c = 0; c < channels; ++c) {
     if (!std::isfinite(node.weight_step[static_cast<std::size_t>(c)])) {

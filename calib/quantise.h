@@ -23,6 +23,9 @@ struct QuantiseOptions {
 // an Error that lists close names; ranges of another model are an Error.
 QGraph quantise(const Graph& graph, const Ranges& ranges, const QuantiseOptions& options = {});
 
+// The float network that quantise() turns into integers: batch-norm folded and, where the ranges say so, equalised.
+Graph float_form(const Graph& graph, const Ranges& ranges);
+
 // The same network with nothing quantised: batch-norm folded, activations fused. For FP32 inference and calibration.
 // `fold` off keeps batch-norms as layers of their own. Every Graph edge that is observed exists in the result.
 QGraph as_float(const Graph& graph, bool fold = true);

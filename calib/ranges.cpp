@@ -146,8 +146,15 @@ std::string to_json(const Ranges& r) {
   if (r.reduce_range) text += "  \"reduce_range\": true,\n";
   if (r.share_add_range) text += "  \"share_add_range\": true,\n";
   if (r.add_observer != "output") text += fmt::format("  \"add_observer\": {},\n", json(r.add_observer).dump());
+  if (r.equalized) text += "  \"equalized\": true,\n";
+  const char* separator = "  \"input_means\": {\n";
+  for (const auto& [layer, means] : r.input_means) {
+    text += fmt::format("{}    {}: [{:.9g}]", separator, json(layer).dump(), fmt::join(means, ","));
+    separator = ",\n";
+  }
+  if (!r.input_means.empty()) text += "\n  },\n";
   text += "  \"edges\": [";
-  const char* separator = "\n";
+  separator = "\n";
   for (const EdgeRange& e : r.edges) {
     text += fmt::format(
         "{}    {{\"name\": {}, \"amax\": {:.9g}, \"min\": {:.9g}, \"max\": {:.9g}, \"step\": {:.9g}, \"zero\": {}, "
@@ -175,6 +182,12 @@ Ranges ranges_from_json(const std::string& text, const std::string& where) {
     require(r.num_bits >= 2 && r.num_bits <= 8, "{} bits: 2 to 8 were expected", r.num_bits);
     r.reduce_range = j.value("reduce_range", false), r.share_add_range = j.value("share_add_range", false);
     r.add_observer = j.value("add_observer", "output");
+    r.equalized = j.value("equalized", false);
+    r.input_means = j.value("input_means", r.input_means);
+    for (const auto& [layer, means] : r.input_means) {
+      const bool finite = std::ranges::all_of(means, [](float m) { return std::isfinite(m); });
+      require(finite && !means.empty(), "the input means of '{}' are not numbers", printable(layer));
+    }
     r.images = j.at("images").get<std::int64_t>();
     require(r.images >= 0, "{} images", r.images);
     r.seeded = j.value("seeded", false);

@@ -41,6 +41,10 @@ struct Ranges {
   int num_bits = 8;  // of activations
   bool reduce_range = false, share_add_range = false;
   std::string add_observer = "output";
+  bool equalized = false;  // the weights were equalised across layers (equalise.h) before anything was observed
+  // --bias-correct: the mean of each channel of a layer's input, by layer; its bias is corrected by what rounding the
+  // weights does to that mean. Empty: no correction.
+  std::map<std::string, std::vector<float>> input_means;
   std::int64_t images = 0;  // how many calibrated
   bool seeded = false;      // made from seeded weights and inputs: good for speed only
   std::string data;         // a hash of the photos' names and sizes, so that a score on the same photos can be marked

@@ -242,7 +242,8 @@ TEST_CASE("calibration: streaming, the options, and the edges that they watch") 
   CHECK(floored.find("image")->amax == 1.0f);
   CHECK(floored.weights == calib::Granularity::tensor);
   CHECK(calibrate(g, faint).find("image")->amax < 1e-3f);
-  CHECK_THROWS_AS(calibrate(g, input, {.range = {.scheme = calib::Scheme::affine}, .preset = calib::Preset::notebook}), Error);
+  CHECK_THROWS_AS(calibrate(g, input, {.range = {.scheme = calib::Scheme::affine}, .preset = calib::Preset::notebook}),
+                  Error);
   // NaN is an error wherever it comes from.
   faint.span<float>()[7] = kNaN;
   CHECK_THROWS_AS(calibrate(g, faint), Error);

@@ -13,8 +13,9 @@ using namespace octet::testing;
 
 namespace {
 
-const std::vector<std::string> kCommands = {"run",   "calibrate", "evaluate", "plan",    "export",
-                                            "bench", "inspect",   "models",   "kernels", "amax"};
+const std::vector<std::string> kCommands = {"run",         "calibrate", "evaluate", "plan",    "export",
+                                            "bench",       "inspect",   "models",   "kernels", "amax",
+                                            "sensitivity", "ptq",       "report"};
 
 // Checks `value` against a shape: "key" or "key.inner", and one letter for its type.
 struct Key {

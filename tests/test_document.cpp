@@ -18,6 +18,7 @@
 
 #include "calib/fake_quant.h"
 #include "calib/ranges.h"
+#include "models/measure.h"
 #include "runtime/arithmetic.h"
 
 using namespace octet;
@@ -213,8 +214,8 @@ TEST_CASE("QUANTIZATION.md has a section for each of the 14 rules, and the other
   }
   CHECK_MESSAGE(linked, section << " names no code");
   CHECK(rules == 14);
-  for (const char* title :
-       {"Folding", "Observers and ranges", "Choosing amax", "The notebook's arithmetic", "Error budget"}) {
+  for (const char* title : {"Folding", "Observers and ranges", "Choosing amax", "Equalising and bias correction",
+                            "The notebook's arithmetic", "Error budget"}) {
     CHECK_MESSAGE(others.contains(title), title);
   }
 }
@@ -262,6 +263,8 @@ TEST_CASE("the text's own numbers") {
   m = arithmetic::add_multiplier(0.02f, 0.03f);
   CHECK(m == 43691.0f / 65536.0f);
   CHECK(three * m + two == std::fma(three, m, two));
+  // Signal to noise by hand.
+  CHECK(fmt::format("{:.2f}", models::sqnr_db(std::vector<float>{3, 4}, std::vector<float>{3.1f, 4})) == "33.98");
   // The notebook's largest sum.
   CHECK(968 * 127 * 127 + 32767 == 15645639);
   CHECK(15645639 < (1 << 24));

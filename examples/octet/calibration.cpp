@@ -37,6 +37,8 @@ void add_calibration_flags(CLI::App& app, CalibrationFlags& f) {
                  "output: watch what an add makes; inputs: its range follows from its inputs'")
       ->check(CLI::IsMember({"inputs", "output"}))
       ->capture_default_str();
+  app.add_flag("--equalize", f.equalize, "share the weights' scales between layers in a row first");
+  app.add_flag("--bias-correct", f.bias_correct, "correct biases by what rounding the weights does to the means");
   app.add_flag("--after-pool", f.after_pool, "observe behind a max-pool instead of before it");
   app.add_flag("--fold-after", f.fold_after, "observe with batch-norm as its own layer, fold afterwards");
   app.add_option("--only", f.only, "quantise only the layers that match");
@@ -63,6 +65,7 @@ calib::CalibrationOptions calibration_options(const CalibrationFlags& f, const C
   c.bins = f.bins;
   c.share_add_range = f.share_add_range;
   c.observe_add_output = f.add_observer == "output";
+  c.equalize = f.equalize, c.bias_correct = f.bias_correct;
   c.after_pool = f.after_pool;
   c.fold_first = !f.fold_after;
   c.batch = common.batch_size;

@@ -13,6 +13,7 @@ struct CalibrationFlags {
   int bins = 2048, start_bin = 128, stride = 1, num_bits = 8;
   std::int64_t batches = -1;
   bool reduce_range = false, share_add_range = false, after_pool = false, fold_after = false;
+  bool equalize = false, bias_correct = false;
   std::vector<std::string> only, ignore;
 };
 

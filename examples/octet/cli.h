@@ -75,5 +75,8 @@ Command add_plan(CLI::App& app);
 Command add_export(CLI::App& app);
 Command add_bench(CLI::App& app);
 Command add_amax(CLI::App& app);
+Command add_sensitivity(CLI::App& app);
+Command add_ptq(CLI::App& app);
+Command add_report(CLI::App& app);
 
 }  // namespace octet::cli

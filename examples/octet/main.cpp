@@ -27,8 +27,10 @@ int dispatch(int argc, char** argv) {
   CLI::App app{"Octet: INT8 inference from scratch", "octet"};
   app.require_subcommand(1);
   app.footer(kFooter);
-  const Command commands[] = {add_run(app),   add_calibrate(app), add_evaluate(app), add_plan(app),    add_export(app),
-                              add_bench(app), add_inspect(app),   add_models(app),   add_kernels(app), add_amax(app)};
+  const Command commands[] = {add_run(app),     add_calibrate(app), add_evaluate(app),    add_plan(app),
+                              add_export(app),  add_bench(app),     add_inspect(app),     add_models(app),
+                              add_kernels(app), add_amax(app),      add_sensitivity(app), add_ptq(app),
+                              add_report(app)};
   std::vector<std::string> arguments = expand_config({argv + 1, argv + argc});
   if (!arguments.empty() && is_unknown(arguments.front(), commands)) {
     fmt::print(stderr, "unknown command '{}'\nRun with --help for more information.\n", arguments.front());

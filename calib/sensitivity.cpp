@@ -1,0 +1,190 @@
+#include "calib/sensitivity.h"
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "calib/quantise.h"
+#include "calib/switches.h"
+#include "runtime/error.h"
+#include "runtime/io/file.h"
+#include "runtime/io/json_text.h"
+
+namespace octet::calib {
+namespace {
+
+using json = nlohmann::ordered_json;  // keys stay in the order in which they are written
+
+constexpr std::size_t kMaxFile = 64 << 20;
+constexpr int kVersion = 1;
+
+struct Part {
+  std::string name;
+  bool block;
+
+  std::string expression() const { return block ? below(name) : exactly(name); }
+};
+
+// Layers that are INT8 with these ranges, and the blocks that they make, outer blocks before what is in them.
+std::vector<Part> parts_of(const Graph& graph, const Ranges& ranges, bool with_blocks) {
+  const QGraph whole = quantise(graph, ranges);
+  std::vector<std::string> names;
+  for (const std::string& layer : quantisable_layers(graph)) {
+    const auto node = std::ranges::find(whole.nodes, layer, &QNode::name);
+    if (node != whole.nodes.end() && node->precision == Precision::int8) names.push_back(layer);
+  }
+  const std::vector<std::string> blocks = with_blocks ? blocks_of(names) : std::vector<std::string>{};
+  std::vector<Part> parts;
+  for (const std::string& name : names) {
+    for (const std::string& block : blocks) {
+      const bool here = name.starts_with(block + ".");
+      const bool known = std::ranges::any_of(parts, [&](const Part& p) { return p.block && p.name == block; });
+      if (here && !known) parts.push_back({block, true});
+    }
+    parts.push_back({name, false});
+  }
+  return parts;
+}
+
+QGraph with_part(const Graph& graph, const Ranges& ranges, const Part& part, SensitivityMode mode) {
+  QuantiseOptions options;
+  (mode == SensitivityMode::alone ? options.only : options.ignore).push_back(part.expression());
+  if (mode == SensitivityMode::leave_out || ranges.only.empty()) return quantise(graph, ranges, options);
+  // quantise() joins the lists, so that --only of the ranges would let all of its layers in again.
+  Ranges alone = ranges;
+  alone.only.clear();
+  return quantise(graph, alone, options);
+}
+
+json measurement_json(const Measurement& m) {
+  json j = json::object();
+  j["score"] = m.score();
+  j["top1"] = m.top1 ? json(*m.top1) : json();
+  j["agreement"] = m.agreement;
+  j["sqnr_db"] = std::isfinite(m.sqnr_db) ? json(m.sqnr_db) : json();  // null: no noise at all
+  j["cosine"] = m.cosine;
+  return j;
+}
+
+Measurement measurement_from(const json& j) {
+  Measurement m;
+  if (!j.at("top1").is_null()) m.top1 = j.at("top1").get<double>();
+  m.agreement = j.at("agreement").get<double>(), m.cosine = j.at("cosine").get<double>();
+  m.sqnr_db = j.at("sqnr_db").is_null() ? std::numeric_limits<double>::infinity() : j.at("sqnr_db").get<double>();
+  return m;
+}
+
+}  // namespace
+
+const char* name_of(SensitivityMode mode) { return mode == SensitivityMode::leave_out ? "leave-out" : "alone"; }
+
+std::vector<LayerSensitivity> Sensitivity::ranked() const {
+  std::vector<LayerSensitivity> order = layers;
+  const double sign = mode == SensitivityMode::leave_out ? 1 : -1;
+  std::ranges::stable_sort(order, [&](const LayerSensitivity& a, const LayerSensitivity& b) {
+    const double x = sign * a.measured.score(), y = sign * b.measured.score();
+    return x != y ? x > y : sign * a.measured.sqnr_db > sign * b.measured.sqnr_db;
+  });
+  return order;
+}
+
+Sensitivity analyse(const Graph& graph, const Ranges& ranges, const Measure& measure, const SensitivityOptions& options,
+                    const SensitivityProgress& progress) {
+  const std::vector<Part> parts = parts_of(graph, ranges, options.blocks);
+  require(!parts.empty(), "{}: no layer is INT8 with these ranges, so there is nothing to analyse", graph.name());
+  Sensitivity result;
+  if (options.resume && options.resume->mode == options.mode && options.resume->layers.size() <= parts.size()) {
+    result = *options.resume;
+    for (std::size_t i = 0; i < result.layers.size(); ++i) {
+      require(result.layers[i].name == parts[i].name, "the analysis to go on with measured '{}' where '{}' is expected",
+              result.layers[i].name, parts[i].name);
+    }
+  } else {
+    result.fp32 = measure(as_float(graph));
+    result.int8 = measure(quantise(graph, ranges));
+  }
+  result.model = graph.name();
+  result.mode = options.mode;
+  for (std::size_t i = result.layers.size(); i < parts.size(); ++i) {
+    const QGraph network = with_part(graph, ranges, parts[i], options.mode);
+    result.layers.push_back({parts[i].name, parts[i].block, measure(network)});
+    result.complete = i + 1 == parts.size();
+    if (progress) progress(result, parts.size());
+  }
+  result.complete = true;
+  return result;
+}
+
+AutoIgnore choose_ignored(const Graph& graph, const Ranges& ranges, const Sensitivity& sensitivity,
+                          const Measure& measure, double points) {
+  require(sensitivity.mode == SensitivityMode::leave_out, "layers to ignore are chosen from a leave-out analysis");
+  const double floor = sensitivity.fp32.score() - points;
+  AutoIgnore result{.reached = sensitivity.int8};
+  if (result.reached.score() > floor) return result;
+  std::vector<LayerSensitivity> order = sensitivity.ranked();
+  std::erase_if(order, [](const LayerSensitivity& l) { return l.block; });
+  Ranges tried = ranges;
+  for (const LayerSensitivity& layer : order) {
+    result.layers.push_back(layer.name);
+    tried.ignore.push_back(exactly(layer.name));
+    // The first of the ranking is measured already.
+    result.reached = result.layers.size() == 1 ? layer.measured : measure(quantise(graph, tried));
+    if (result.reached.score() > floor) return result;
+  }
+  fail("--auto-ignore {}: with all {} layers in float the score is {:.2f}, the float network's {:.2f}", points,
+       order.size(), result.reached.score(), sensitivity.fp32.score());
+}
+
+std::string to_json(const Sensitivity& s) {
+  json layers = json::array();
+  for (const LayerSensitivity& layer : s.layers) {
+    json j = {{"name", layer.name}, {"kind", layer.block ? "block" : "layer"}};
+    j.update(measurement_json(layer.measured));
+    layers.push_back(std::move(j));
+  }
+  const json all = {{"octet_sensitivity", kVersion},
+                    {"model", s.model},
+                    {"mode", name_of(s.mode)},
+                    {"metric", s.fp32.top1 ? "top1" : "agreement"},
+                    {"images", s.images},
+                    {"data", s.data},
+                    {"complete", s.complete},
+                    {"fp32", measurement_json(s.fp32)},
+                    {"int8", measurement_json(s.int8)},
+                    {"layers", layers}};
+  return all.dump(4) + "\n";
+}
+
+Sensitivity sensitivity_from_json(const std::string& text, const std::string& where) {
+  try {
+    const json j = json::parse(text);
+    require(j.is_object() && j.contains("octet_sensitivity"), "no \"octet_sensitivity\" key: not a sensitivity file");
+    require(j["octet_sensitivity"] == kVersion, "version {} of the format, {} was expected",
+            json_text(j["octet_sensitivity"]), kVersion);
+    Sensitivity s;
+    s.model = j.at("model").get<std::string>(), s.data = j.at("data").get<std::string>();
+    const std::string mode = j.at("mode").get<std::string>();
+    require(mode == "leave-out" || mode == "alone", "the mode '{}' is unknown", printable(mode));
+    s.mode = mode == "alone" ? SensitivityMode::alone : SensitivityMode::leave_out;
+    s.images = j.at("images").get<std::int64_t>(), s.complete = j.at("complete").get<bool>();
+    s.fp32 = measurement_from(j.at("fp32")), s.int8 = measurement_from(j.at("int8"));
+    for (const json& layer : j.at("layers")) {
+      s.layers.push_back({layer.at("name").get<std::string>(), layer.at("kind") == "block", measurement_from(layer)});
+    }
+    return s;
+  } catch (const json::exception& e) {
+    fail("{}: not a valid sensitivity file: {}", where, e.what());
+  } catch (const Error& e) {
+    fail("{}: {}", where, e.what());
+  }
+}
+
+void save_sensitivity(const Sensitivity& sensitivity, const std::filesystem::path& path) {
+  write_file_atomically(path, std::string_view(to_json(sensitivity)));
+}
+
+Sensitivity load_sensitivity(const std::filesystem::path& path) {
+  return sensitivity_from_json(read_text_file(path, kMaxFile), path.string());
+}
+
+}  // namespace octet::calib

@@ -1,0 +1,78 @@
+// Sensitivity: which layers cost most when they are quantised.
+//
+// leave_out: all INT8 but this layer (or block) in float; the higher the score, the more the layer costs. alone: only
+// this layer (or block) INT8; the lower the score, the more it costs.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "calib/ranges.h"
+#include "runtime/qgraph.h"
+
+namespace octet::calib {
+
+// What a quantised network is worth, measured against the float network on the same inputs.
+struct Measurement {
+  std::optional<double> top1;  // percent; where labels exist
+  double agreement = 0;        // percent of inputs with the float network's best class
+  double sqnr_db = 0;          // signal to quantisation noise of the outputs
+  double cosine = 1;           // of the outputs
+
+  double score() const { return top1.value_or(agreement); }
+};
+
+enum class SensitivityMode : std::uint8_t { leave_out, alone };
+const char* name_of(SensitivityMode mode);
+
+struct LayerSensitivity {
+  std::string name;
+  bool block = false;  // stands for all layers below `name.`
+  Measurement measured;
+};
+
+struct Sensitivity {
+  std::string model, data;  // data: the photos' hash
+  SensitivityMode mode = SensitivityMode::leave_out;
+  std::int64_t images = 0;
+  Measurement fp32, int8;                // all float; all INT8
+  std::vector<LayerSensitivity> layers;  // in the network's order, blocks before their layers
+  bool complete = false;
+
+  // The costliest first: by score, then, as scores of few photos tie, by SQNR; then in the network's order.
+  std::vector<LayerSensitivity> ranked() const;
+};
+
+using Measure = std::function<Measurement(const QGraph& network)>;
+// Called after every layer, so that an interrupted run keeps what it has.
+using SensitivityProgress = std::function<void(const Sensitivity& so_far, std::size_t total)>;
+
+struct SensitivityOptions {
+  SensitivityMode mode = SensitivityMode::leave_out;
+  bool blocks = true;  // named blocks too, not only layers
+  // What an interrupted run has measured already; layers in it are not measured again.
+  std::optional<Sensitivity> resume;
+};
+
+// The ranges' own ignore and only lists stay in force; layers that they keep in float are not measured.
+Sensitivity analyse(const Graph& graph, const Ranges& ranges, const Measure& measure, const SensitivityOptions& options,
+                    const SensitivityProgress& progress = nullptr);
+
+// The fewest layers to leave in float so that the score falls less than `points` below the float network's: none; else
+// the best single one; else the first k of the ranking, k = 2, 3, ... Returns expressions for Ranges::ignore. Throws
+// Error when all layers together do not suffice.
+struct AutoIgnore {
+  std::vector<std::string> layers;  // names
+  Measurement reached;              // on the photos that chose
+};
+AutoIgnore choose_ignored(const Graph& graph, const Ranges& ranges, const Sensitivity& sensitivity,
+                          const Measure& measure, double points);
+
+std::string to_json(const Sensitivity& sensitivity);
+Sensitivity sensitivity_from_json(const std::string& text, const std::string& where);      // throws Error
+void save_sensitivity(const Sensitivity& sensitivity, const std::filesystem::path& path);  // atomically
+Sensitivity load_sensitivity(const std::filesystem::path& path);
+
+}  // namespace octet::calib

@@ -1,0 +1,39 @@
+// What one PTQ run came to: summary.json, and the part of a report that ranges and sensitivity do not hold.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "calib/sensitivity.h"
+
+namespace octet::calib {
+
+struct PlanRow {
+  std::string name, op, precision, variant, why;
+};
+
+struct Summary {
+  std::string model, method;
+  std::int64_t count = 0;  // photos scored
+  bool on_calibration_data = false;
+  Measurement origin, ptq;  // the float network and the quantised one
+  std::int64_t fp32_bytes = 0, int8_bytes = 0;
+  std::vector<std::string> float_layers;    // left in float by expression or by --auto-ignore
+  std::map<std::string, double> edge_sqnr;  // by observer, dB
+  std::vector<std::string> edge_order;      // the keys of edge_sqnr in the network's order
+  std::vector<PlanRow> plan;
+  std::map<std::string, double> seconds;  // by stage; the only thing that differs from run to run
+
+  std::string metric() const { return origin.top1 ? "top1" : "agreement"; }
+  double drop() const { return origin.score() - ptq.score(); }
+};
+
+std::string to_json(const Summary& summary);
+Summary summary_from_json(const std::string& text, const std::string& where);  // throws Error
+void save_summary(const Summary& summary, const std::filesystem::path& path);  // atomically
+Summary load_summary(const std::filesystem::path& path);
+
+}  // namespace octet::calib

@@ -1,0 +1,70 @@
+#include "examples/octet/analysis.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "examples/common/terminal.h"
+#include "runtime/error.h"
+#include "runtime/hash.h"
+
+namespace octet::cli {
+
+std::vector<models::Photo> list_scored(const models::LoadedModel& model, const std::filesystem::path& folder,
+                                       const std::optional<std::string>& labels, std::int64_t skip,
+                                       std::int64_t limit) {
+  models::PhotoSetOptions set{.skip = skip, .limit = limit};
+  if (labels) set.labels = *labels;
+  return models::list_photos(folder, model.labels, model.info, set);
+}
+
+models::PreparedPhotos prepare_photos(const Common& common, const models::LoadedModel& model,
+                                      const std::vector<models::Photo>& photos) {
+  examples::ProgressBar progress("photos", common.quiet);
+  return models::prepare(photos, model.preprocess,
+                         [&](std::int64_t done, std::int64_t total) { progress.update(done, total); });
+}
+
+calib::Sensitivity analyse_resumably(const Common& common, const Graph& graph, const calib::Ranges& ranges,
+                                     const calib::Measure& measure, calib::SensitivityMode mode, bool blocks,
+                                     const std::vector<models::Photo>& photos, const std::filesystem::path& out) {
+  Fnv1a hash;
+  hash.add(hash_photos(photos)), hash.add(calib::to_json(ranges)), hash.add(blocks ? "blocks" : "leaves");
+  const std::string data = hex(hash.value());
+  calib::SensitivityOptions options{.mode = mode, .blocks = blocks};
+  std::error_code error;
+  if (std::filesystem::exists(out, error)) {
+    calib::Sensitivity before = calib::load_sensitivity(out);
+    const bool same = before.model == graph.name() && before.data == data && before.mode == mode;
+    if (same) options.resume = std::move(before);
+    if (same) note(common, fmt::format("{}: going on behind {} layers", out.string(), options.resume->layers.size()));
+  }
+  examples::ProgressBar progress("layers", common.quiet);
+  const auto stamped = [&](calib::Sensitivity s) {
+    s.data = data, s.images = static_cast<std::int64_t>(photos.size());
+    return s;
+  };
+  calib::Sensitivity result =
+      stamped(calib::analyse(graph, ranges, measure, options, [&](const calib::Sensitivity& so_far, std::size_t total) {
+        calib::save_sensitivity(stamped(so_far), out);
+        progress.update(static_cast<std::int64_t>(so_far.layers.size()), static_cast<std::int64_t>(total));
+      }));
+  return result;
+}
+
+std::string sensitivity_table(const calib::Sensitivity& s, int top) {
+  const auto decibels = [](double value) { return std::isfinite(value) ? fmt::format("{:.2f}", value) : "exact"; };
+  examples::Table table({"", "layer", s.fp32.top1 ? "top-1 %" : "same class %", "SQNR dB", "cosine"});
+  const auto add = [&](const std::string& rank, const std::string& name, const calib::Measurement& m) {
+    table.add({rank, name, fmt::format("{:.2f}", m.score()), decibels(m.sqnr_db), fmt::format("{:.6f}", m.cosine)});
+  };
+  const std::vector<calib::LayerSensitivity> order = s.ranked();
+  for (std::size_t i = 0; i < order.size() && i < static_cast<std::size_t>(top); ++i) {
+    add(fmt::format("Top{}", i), order[i].block ? order[i].name + " (block)" : order[i].name, order[i].measured);
+  }
+  add("", "all INT8", s.int8);
+  add("", "all float", s.fp32);
+  const char* what = s.mode == calib::SensitivityMode::leave_out ? "in float, the others INT8" : "alone INT8";
+  return fmt::format("The costliest of {} layers and blocks, each {}:\n\n{}", s.layers.size(), what, table.str());
+}
+
+}  // namespace octet::cli

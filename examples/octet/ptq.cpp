@@ -1,0 +1,269 @@
+// octet ptq: from float weights and photos to ranges.json, sensitivity.json, summary.json and report.html. Each file is
+// written whole; interrupted and started again with the same arguments, it goes on behind what is complete.
+#include <fmt/format.h>
+#include <algorithm>
+#include <chrono>
+
+#include "calib/quantise.h"
+#include "calib/report.h"
+#include "calib/switches.h"
+#include "examples/common/terminal.h"
+#include "examples/octet/analysis.h"
+#include "examples/octet/calibration.h"
+#include "runtime/error.h"
+#include "runtime/hash.h"
+#include "runtime/io/file.h"
+
+namespace octet::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Options {
+  Common common;
+  CalibrationFlags flags;
+  std::string data, out;
+  std::optional<std::string> eval_data, labels, onnx, calib_method, hist_method;
+  std::int64_t eval_skip = 0, eval_limit = -1;
+  std::optional<double> auto_ignore;
+  bool sensitivity = true, score_both = true;
+};
+
+class Ptq {
+ public:
+  explicit Ptq(const Options& o);
+  int run();
+
+ private:
+  calib::Ranges calibrate();
+  calib::Sensitivity analyse(const calib::Ranges& ranges);
+  calib::Summary evaluate(const calib::Ranges& ranges);
+  void print(const calib::Summary& summary) const;
+  void start_anew_unless(const std::string& fingerprint);
+  std::string fingerprint() const;
+  void stage(const std::string& text) const {
+    if (!o_.common.json && !o_.common.quiet) fmt::print("{}\n", text), std::fflush(stdout);
+  }
+  fs::path file(const char* name) const { return fs::path(o_.out) / name; }
+  template <class Work>
+  auto timed(const char* name, const Work& work) {
+    const auto start = std::chrono::steady_clock::now();
+    auto result = work();
+    seconds_[name] = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    return result;
+  }
+
+  Options o_;
+  models::LoadedModel model_;
+  std::unique_ptr<ThreadPool> pool_;
+  std::vector<models::Photo> calibration_, choosing_, scored_;  // choosing_: those that rank the layers
+  models::PreparedPhotos scored_pixels_;
+  std::unique_ptr<models::Comparison> measure_;
+  std::vector<std::string> costly_;  // what --auto-ignore leaves in float
+  std::map<std::string, double> seconds_;
+};
+
+Ptq::Ptq(const Options& o) : o_(o) {
+  stage("Prepare Model");
+  model_ = load_float(o_.common);
+  require(!model_.seeded, "{}: quantising seeded weights means nothing; give --weights", model_.name);
+  require(o_.sensitivity || !o_.auto_ignore, "--auto-ignore needs the sensitivity analysis");
+  require(!o_.onnx, "--onnx: this build writes no ONNX files");
+  if (o_.calib_method && *o_.calib_method == "max") o_.flags.method = "max";
+  if (o_.hist_method) o_.flags.method = *o_.hist_method;
+  require(!(o_.calib_method && *o_.calib_method == "max" && o_.hist_method),
+          "--hist-method goes with --calib-method histogram");
+  if (!o_.flags.method && o_.flags.preset == "none") o_.flags.method = "mse";
+  pool_ = make_pool(o_.common);
+
+  stage("Prepare Dataset");
+  const auto folder = models::part_of(o_.data, models::Part::calibration);
+  calibration_ = list_scored(model_, folder, o_.labels, o_.common.skip, o_.common.limit);
+  const auto eval =
+      o_.eval_data ? models::part_of(*o_.eval_data, models::Part::test) : models::part_of(o_.data, models::Part::test);
+  scored_ = list_scored(model_, eval, o_.labels, o_.eval_skip, o_.eval_limit);
+  choosing_ = scored_;
+  if (!o_.auto_ignore) return;
+  // Photos that choose layers do not score the choice: every second one does either.
+  require(scored_.size() >= 2, "--auto-ignore needs two photos at least: some choose, the others score");
+  choosing_.clear();
+  std::vector<models::Photo> rest;
+  for (std::size_t i = 0; i < scored_.size(); ++i) (i % 2 == 0 ? choosing_ : rest).push_back(scored_[i]);
+  scored_ = rest;
+}
+
+// Of everything that decides about the results.
+std::string Ptq::fingerprint() const {
+  Fnv1a hash;
+  const CalibrationFlags& f = o_.flags;
+  hash.add(fmt::format("1 {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {}", model_.name,
+                       f.method.value_or(""), f.weights.value_or(""), f.scheme.value_or(""), f.preset, f.add_observer,
+                       f.percentile, f.bins, f.start_bin, f.stride, f.num_bits, f.batches, f.reduce_range,
+                       f.share_add_range, f.after_pool, f.fold_after, fmt::join(f.only, "\n"),
+                       fmt::join(f.ignore, "\n"), o_.common.batch_size, o_.sensitivity));
+  hash.add(fmt::format("{} {} {} {}", o_.auto_ignore.value_or(-1), f.equalize, f.bias_correct,
+                       models::to_json(model_.preprocess)));
+  hash.add(hash_photos(calibration_) + hash_photos(choosing_) + hash_photos(scored_));
+  for (const Node& node : model_.graph->nodes()) {
+    for (const Parameter& p : node.parameters) {
+      hash.add(std::string_view(reinterpret_cast<const char*>(p.value.raw()), p.value.bytes()));
+    }
+  }
+  return hex(hash.value());
+}
+
+// The folder is of another run: its files go before its fingerprint does.
+void Ptq::start_anew_unless(const std::string& fingerprint) {
+  fs::create_directories(o_.out);
+  const fs::path state = file("state.txt");
+  std::error_code error;
+  if (fs::exists(state, error) && read_text_file(state, 4096) == fingerprint + "\n") return;
+  for (const char* name : {"calibration.json", "ranges.json", "sensitivity.json", "summary.json", "report.html"}) {
+    fs::remove(file(name), error);
+  }
+  write_file_atomically(state, std::string_view(fingerprint + "\n"));
+}
+
+calib::Ranges Ptq::calibrate() {
+  if (fs::exists(file("calibration.json"))) return calib::load_ranges(file("calibration.json"));
+  stage("Beginning Calibration");
+  calib::CalibrationOptions options = calibration_options(o_.flags, o_.common, model_);
+  options.histograms = options.preset != calib::Preset::notebook;
+  calib::Calibrator calibrator(*model_.graph, options, *pool_);
+  stream(o_.flags, o_.common, model_, calibration_, calibrator);
+  const calib::Ranges ranges = finish_ranges(o_.flags, calibration_, calibrator);
+  calib::quantise(*model_.graph, ranges);  // an --ignore that matches nothing fails before anything is written
+  for (const calib::EdgeRange& e : ranges.edges) {
+    if (e.quant.dead) note(o_.common, fmt::format("edge {} is dead: every value was 0; its step is 1", e.observer));
+  }
+  calib::save_ranges(ranges, file("calibration.json"));
+  return ranges;
+}
+
+calib::Sensitivity Ptq::analyse(const calib::Ranges& ranges) {
+  stage("Beginning Sensitive Analysis");
+  const bool same = !o_.auto_ignore;  // then the photos that score rank the layers too
+  const models::PreparedPhotos pixels = same ? models::PreparedPhotos{} : prepare_photos(o_.common, model_, choosing_);
+  std::unique_ptr<models::Comparison> other;
+  if (!same) {
+    other =
+        std::make_unique<models::Comparison>(*model_.graph, pixels, model_.preprocess, *pool_, o_.common.batch_size);
+  }
+  const models::Comparison& measure = same ? *measure_ : *other;
+  calib::Sensitivity s = analyse_resumably(o_.common, *model_.graph, ranges, measure, calib::SensitivityMode::leave_out,
+                                           true, choosing_, file("sensitivity.json"));
+  if (!o_.common.json && !o_.common.quiet) fmt::print("{}\n", sensitivity_table(s, 10));
+  if (!o_.auto_ignore) return s;
+  const calib::AutoIgnore chosen = calib::choose_ignored(*model_.graph, ranges, s, measure, *o_.auto_ignore);
+  for (const std::string& layer : chosen.layers) stage(fmt::format("Quantization : {} has ignored.", layer));
+  costly_ = chosen.layers;
+  return s;
+}
+
+calib::Summary Ptq::evaluate(const calib::Ranges& ranges) {
+  stage("Evaluate PTQ");
+  Common common = o_.common;
+  common.ranges = file("ranges.json").string(), common.precision = "int8", common.quiet = true;
+  const models::LoadedModel integer = load(common);
+  calib::Summary s;
+  s.model = model_.name, s.method = ranges.method;
+  s.count = scored_pixels_.count();
+  s.on_calibration_data = hash_photos(scored_) == ranges.data;
+  s.ptq = (*measure_)(integer.network);
+  s.fp32_bytes = models::deployed_bytes(model_), s.int8_bytes = models::deployed_bytes(integer);
+  for (const models::EdgeNoise& edge :
+       models::edge_noise(*model_.graph, ranges, scored_pixels_, model_.preprocess, *pool_, o_.common.batch_size)) {
+    s.edge_order.push_back(edge.observer);
+    s.edge_sqnr[edge.observer] = edge.sqnr_db;
+  }
+  kernels::PlanOptions options;
+  options.photo = model_.preprocess.photo();
+  const auto program = kernels::plan(integer.network, options);
+  for (const Step& step : program->steps) {
+    const auto node = std::ranges::find(integer.network.nodes, step.name, &QNode::name);
+    s.plan.push_back({step.name, name_of(step.op), name_of(step.precision), step.variant,
+                      node == integer.network.nodes.end() ? "" : node->why});
+  }
+  for (const QNode& node : integer.network.nodes) {
+    if (node.why.starts_with("--ignore") || node.why.starts_with("not named")) s.float_layers.push_back(node.name);
+  }
+  return s;
+}
+
+void Ptq::print(const calib::Summary& s) const {
+  examples::Table table({"", s.origin.top1 ? "top-1 %" : "same class %", "size"});
+  table.add({"Origin", fmt::format("{:.2f}", s.origin.score()), examples::human_bytes(s.fp32_bytes)});
+  table.add({"PTQ", fmt::format("{:.2f}", s.ptq.score()), examples::human_bytes(s.int8_bytes)});
+  fmt::print("\n{}\n{} photos; drop {:.2f} points; outputs {:.1f} dB over their noise\n", table.str(), s.count,
+             s.drop(), s.ptq.sqnr_db);
+  if (!s.float_layers.empty()) fmt::print("in float: {}\n", fmt::join(s.float_layers, ", "));
+  if (s.on_calibration_data) fmt::print("These are the photos that calibrated: the score says little.\n");
+  fmt::print("PTQ Quantization Has Finished: {}/ranges.json, {}summary.json, report.html\n", o_.out,
+             !o_.sensitivity ? "" : "sensitivity.json, ");
+}
+
+int Ptq::run() {
+  start_anew_unless(fingerprint());
+  if (!fs::exists(file("summary.json"))) {
+    calib::Ranges ranges = timed("calibrate", [&] { return calibrate(); });
+    stage("Evaluate Origin");
+    scored_pixels_ = prepare_photos(o_.common, model_, scored_);
+    const calib::Measurement origin = timed("origin", [&] {
+      measure_ = std::make_unique<models::Comparison>(*model_.graph, scored_pixels_, model_.preprocess, *pool_,
+                                                      o_.common.batch_size);
+      return (*measure_)(calib::as_float(*model_.graph));
+    });
+    if (o_.sensitivity) timed("sensitivity", [&] { return analyse(ranges); });
+    for (const std::string& layer : costly_) ranges.ignore.push_back(calib::exactly(layer));
+    stage("Beginning PTQ");
+    calib::save_ranges(ranges, file("ranges.json"));
+    calib::Summary summary = timed("ptq", [&] { return evaluate(ranges); });
+    summary.origin = origin;
+    summary.seconds = seconds_;
+    calib::save_summary(summary, file("summary.json"));
+  }
+  const calib::Summary summary = calib::load_summary(file("summary.json"));
+  std::optional<calib::Sensitivity> sensitivity;
+  if (o_.sensitivity) sensitivity = calib::load_sensitivity(file("sensitivity.json"));
+  const std::string html = calib::report_html(calib::load_ranges(file("ranges.json")), sensitivity, summary);
+  write_file_atomically(file("report.html"), std::string_view(html));
+  if (o_.common.json) {
+    print_json(json::parse(calib::to_json(summary)));
+  } else {
+    print(summary);
+  }
+  return 0;
+}
+
+}  // namespace
+
+Command add_ptq(CLI::App& app) {
+  CLI::App* command = app.add_subcommand("ptq", "calibrate, analyse, quantise, score and report in one go");
+  auto o = std::make_shared<Options>();
+  add_common(*command, o->common);
+  add_image_flags(*command, o->common);
+  command->get_option("MODEL")->description("a model's name (octet models)");
+  command->add_option("--data", o->data, "photos that calibrate (the sub-folder calibration or train, if there is one)")
+      ->required();
+  command->add_option("--eval-data", o->eval_data, "photos that score (default: the sub-folder test or val of --data)");
+  command->add_option("--eval-skip", o->eval_skip, "leave out the first N of those")->check(at_least(0));
+  command->add_option("--eval-limit", o->eval_limit, "score at most N photos")->check(at_least(1));
+  command->add_option("--labels", o->labels, "CSV: file, class index");
+  command->add_option("--out", o->out, "folder for the results; an interrupted run goes on there")->required();
+  command->add_flag("--sensitivity,!--no-sensitivity", o->sensitivity, "rank the layers (on by default)");
+  command->add_flag("--eval-origin,--eval-ptq", o->score_both,
+                    "both networks are always scored; accepted for older scripts");
+  command
+      ->add_option("--auto-ignore", o->auto_ignore,
+                   "leave the fewest layers in float that bring the loss under so many points")
+      ->check(CLI::Range(0.0, 100.0));
+  command->add_option("--calib-method", o->calib_method, "max or histogram")
+      ->check(CLI::IsMember({"max", "histogram"}));
+  command->add_option("--hist-method", o->hist_method, "alias of --method")
+      ->check(CLI::IsMember({"entropy", "mse", "percentile"}));
+  command->add_option("--onnx", o->onnx, "write the QDQ model too");
+  add_calibration_flags(*command, o->flags);
+  return {command, [o] { return Ptq(*o).run(); }};
+}
+
+}  // namespace octet::cli

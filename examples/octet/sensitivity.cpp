@@ -1,0 +1,66 @@
+// octet sensitivity: which layers cost most when they are quantised.
+#include <algorithm>
+
+#include "calib/sensitivity.h"
+#include "examples/common/terminal.h"
+#include "examples/octet/analysis.h"
+#include "runtime/error.h"
+
+namespace octet::cli {
+namespace {
+
+struct Options {
+  Common common;
+  std::string data, out, mode = "leave-out";
+  std::optional<std::string> eval_data, labels;
+  int top = 10;
+  bool leaves_only = false;
+};
+
+int run(const Options& o) {
+  Common common = o.common;
+  common.precision = "int8";
+  const models::LoadedModel model = load(common);
+  require(!model.seeded, "{}: seeded weights have no sensitivity; give --weights", model.name);
+  require(model.graph && model.ranges, "{}: a model with float weights and --ranges was expected", model.name);
+  const auto folder = o.eval_data ? std::filesystem::path(*o.eval_data) : models::part_of(o.data, models::Part::test);
+  const auto photos = list_scored(model, folder, o.labels, o.common.skip, o.common.limit);
+  const auto pool = make_pool(o.common);
+  const models::PreparedPhotos prepared = prepare_photos(o.common, model, photos);
+  const models::Comparison measure(*model.graph, prepared, model.preprocess, *pool, o.common.batch_size);
+
+  const auto mode = o.mode == "alone" ? calib::SensitivityMode::alone : calib::SensitivityMode::leave_out;
+  const calib::Sensitivity result =
+      analyse_resumably(o.common, *model.graph, *model.ranges, measure, mode, !o.leaves_only, photos, o.out);
+  if (o.common.json) {
+    print_json(json::parse(calib::to_json(result)));
+    return 0;
+  }
+  fmt::print("{}", sensitivity_table(result, o.top));
+  fmt::print("{} photos of {}; written: {}\n", photos.size(), folder.string(), o.out);
+  return 0;
+}
+
+}  // namespace
+
+Command add_sensitivity(CLI::App& app) {
+  CLI::App* command = app.add_subcommand("sensitivity", "which layers cost most when they are quantised");
+  auto o = std::make_shared<Options>();
+  add_common(*command, o->common);
+  add_image_flags(*command, o->common);
+  command->get_option("MODEL")->description("a model's name (octet models)");
+  command->add_option("--data", o->data, "folder of photos (its sub-folder test or val, where there is one)")
+      ->required();
+  command->add_option("--eval-data", o->eval_data, "folder of photos that score instead");
+  command->add_option("--labels", o->labels, "CSV: file, class index");
+  command->add_option("--out", o->out, "the JSON to write, again after every layer; an interrupted run goes on")
+      ->required();
+  command->add_option("--mode", o->mode, "leave-out: all INT8 but one layer; alone: only that layer INT8")
+      ->check(CLI::IsMember({"leave-out", "alone"}))
+      ->capture_default_str();
+  command->add_option("--top", o->top, "how many layers to print")->check(at_least(1))->capture_default_str();
+  command->add_flag("--leaves-only", o->leaves_only, "single layers, no named blocks");
+  return {command, [o] { return run(*o); }};
+}
+
+}  // namespace octet::cli

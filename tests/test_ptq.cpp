@@ -1,0 +1,167 @@
+// octet ptq, sensitivity and report as users run them: files, resuming after kill -9, an analysis that goes on.
+#include <algorithm>
+#include <random>
+
+#include "tests/photos.h"
+#include "tests/program.h"
+
+using namespace octet;
+using namespace octet::testing;
+
+namespace {
+
+const char* const kFiles[] = {"ranges.json", "sensitivity.json", "summary.json", "report.html"};
+
+// Photos in data/calibration and data/test, each half in cat/ and in dog/.
+void write_data(const fs::path& folder, int calibration, int test) {
+  const auto write = [&](const char* part, int count, std::uint32_t seed) {
+    for (int i = 0; i < count; ++i) {
+      const fs::path name = folder / part / (i % 2 == 0 ? "cat" : "dog") / (std::to_string(i) + ".bmp");
+      write_photo(name, seed + static_cast<std::uint32_t>(i));
+    }
+  };
+  write("calibration", calibration, 1);
+  write("test", test, 100);
+}
+
+Arguments ptq(const TempFolder& folder, const std::string& out, Arguments more = {}) {
+  Arguments arguments = {"ptq",       "catdog", "--data",  folder / "data", "--out", folder / out,
+                         "--threads", "1",      "--quiet", "--batch-size",  "4"};
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  return arguments;
+}
+
+// A file's text without what may differ from run to run: the times of summary.json.
+std::string stable(const fs::path& path) {
+  const std::string text = read_text(path);
+  if (path.filename() != "summary.json") return text;
+  json summary = json::parse(text);
+  CHECK(summary.erase("time") == 1);
+  return summary.dump();
+}
+
+}  // namespace
+
+TEST_CASE("ptq writes ranges, sensitivity, summary and report, and what it writes runs") {
+  const TempFolder folder;
+  write_data(folder.path() / "data", 6, 8);
+  const Result result = run_octet(ptq(folder, "out", {"--json"}));
+  CAPTURE(result.err);
+  REQUIRE(result.status == 0);
+  for (const char* name : kFiles) CHECK(fs::file_size(folder.path() / "out" / name) > 500);
+  const json summary = json::parse(read_text(folder / "out/summary.json"));
+  CHECK(json::parse(result.out) == summary);
+  CHECK(summary["metric"] == "top1");
+  CHECK(summary["count"] == 8);
+  CHECK(summary["drop"].get<double>() ==
+        doctest::Approx(summary["origin"].get<double>() - summary["ptq"].get<double>()));
+  CHECK(summary["sizes"]["fp32"].get<double>() > 3.5 * summary["sizes"]["int8"].get<double>());
+  CHECK(summary["edges"].size() >= 6);
+  CHECK(summary["on_calibration_data"] == false);
+  const json ranges = json::parse(read_text(folder / "out/ranges.json"));
+  CHECK(ranges["method"] == "mse");  // ptq's default
+  CHECK(ranges["images"] == 6);
+  const json sensitivity = json::parse(read_text(folder / "out/sensitivity.json"));
+  CHECK(sensitivity["complete"] == true);
+  CHECK(sensitivity["layers"].size() >= 6);
+
+  // Scores are those of octet evaluate on the same photos.
+  for (const auto& [precision, key] : {std::pair{"fp32", "origin"}, std::pair{"int8", "ptq"}}) {
+    const json e = octet_json({"evaluate", "catdog", "--data", folder / "data", "--ranges", folder / "out/ranges.json",
+                               "--precision", precision, "--threads", "1", "--quiet"});
+    CHECK(e["top1"] == summary[key]);
+    CHECK(e["model_bytes"] == summary["sizes"][precision]);
+  }
+  const json report = octet_json({"report", "--ranges", folder / "out/ranges.json", "--sensitivity-json",
+                                  folder / "out/sensitivity.json", "--summary", folder / "out/summary.json", "--out",
+                                  folder / "again.html"});
+  CHECK(report["edges"] == ranges["edges"].size());
+  CHECK(read_text(folder / "again.html") == read_text(folder / "out/report.html"));
+}
+
+TEST_CASE("killed at random moments and run again, ptq ends with the files of an unbroken run") {
+  const TempFolder folder;
+  write_data(folder.path() / "data", kSanitised ? 2 : 6, kSanitised ? 2 : 12);
+  const auto start = std::chrono::steady_clock::now();
+  REQUIRE(run_octet(ptq(folder, "whole")).status == 0);
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  std::mt19937 random(20261122);
+  int killed = 0;
+  for (int i = 0; i < 10; ++i) {
+    const double moment = seconds * (0.05 + 0.9 * static_cast<double>(random() % 1000) / 1000);
+    Arguments command = {"timeout", "-s", "KILL", std::to_string(moment), program_path("octet")};
+    for (const std::string& a : ptq(folder, "broken" + std::to_string(i))) command.push_back(a);
+    killed += run_program(command).status != 0;
+    REQUIRE(run_octet(ptq(folder, "broken" + std::to_string(i))).status == 0);
+    for (const char* name : kFiles) {
+      CAPTURE(name);
+      CHECK(stable(folder.path() / ("broken" + std::to_string(i)) / name) == stable(folder.path() / "whole" / name));
+    }
+  }
+  MESSAGE(killed << " of 10 runs were killed before their end");
+  CHECK(killed >= 3);
+}
+
+TEST_CASE("other arguments start anew; the same ones find everything done") {
+  const TempFolder folder;
+  write_data(folder.path() / "data", 4, 4);
+  REQUIRE(run_octet(ptq(folder, "out")).status == 0);
+  const std::string before = read_text(folder / "out/summary.json");
+  REQUIRE(run_octet(ptq(folder, "out")).status == 0);
+  CHECK(read_text(folder / "out/summary.json") == before);
+  REQUIRE(run_octet(ptq(folder, "out", {"--hist-method", "entropy", "--no-sensitivity"})).status == 0);
+  CHECK(json::parse(read_text(folder / "out/ranges.json"))["method"] == "entropy");
+  CHECK(!fs::exists(folder / "out/sensitivity.json"));
+  REQUIRE(run_octet(ptq(folder, "out", {"--calib-method", "max", "--no-sensitivity"})).status == 0);
+  CHECK(json::parse(read_text(folder / "out/ranges.json"))["method"] == "max");
+}
+
+TEST_CASE("ptq --auto-ignore chooses on other photos than it scores") {
+  const TempFolder folder;
+  write_data(folder.path() / "data", 4, 9);
+  REQUIRE(run_octet(ptq(folder, "out", {"--auto-ignore", "100"})).status == 0);
+  const json summary = json::parse(read_text(folder / "out/summary.json"));
+  const json sensitivity = json::parse(read_text(folder / "out/sensitivity.json"));
+  CHECK(sensitivity["images"] == 5);
+  CHECK(summary["count"] == 4);
+  CHECK(summary["float_layers"].empty());  // a loss of 100 points is allowed
+}
+
+TEST_CASE("sensitivity: both modes, photos without labels, and a file that an interrupted run left") {
+  const TempFolder folder;
+  for (int i = 0; i < 3; ++i)
+    write_photo(folder.path() / "photos" / (std::to_string(i) + ".bmp"), 5u + static_cast<std::uint32_t>(i));
+  const std::string out = folder / "s.json";
+  for (const char* mode : {"leave-out", "alone"}) {
+    const Result result = run_octet({"sensitivity", "catdog", "--data", folder / "photos", "--out", out, "--mode", mode,
+                                     "--threads", "1", "--top", "3", "--quiet"});
+    CAPTURE(result.err);
+    REQUIRE(result.status == 0);
+    CHECK(result.out.find("Top2") != std::string::npos);
+    CHECK(result.out.find("Top3") == std::string::npos);
+    CHECK(json::parse(read_text(out))["mode"] == mode);
+  }
+  json s = json::parse(read_text(out));
+  const std::string whole = read_text(out);
+  while (s["layers"].size() > 2) s["layers"].erase(2);
+  s["complete"] = false;
+  write_text(out, s.dump());
+  const Result resumed = run_octet(
+      {"sensitivity", "catdog", "--data", folder / "photos", "--out", out, "--mode", "alone", "--threads", "1"});
+  REQUIRE(resumed.status == 0);
+  CHECK(resumed.err.find("going on behind 2 layers") != std::string::npos);
+  CHECK(read_text(out) == whole);
+}
+
+TEST_CASE("what ptq, sensitivity and report refuse") {
+  const TempFolder folder;
+  write_data(folder.path() / "data", 2, 2);
+  octet_refuses(ptq(folder, "out", {"--ignore", "nothing"}), {"--ignore 'nothing' matches no layer"});
+  CHECK(!fs::exists(folder / "out/ranges.json"));
+  octet_refuses(ptq(folder, "out", {"--auto-ignore", "1", "--no-sensitivity"}), {"--auto-ignore"});
+  octet_refuses({"ptq", "catdog", "--data", folder / "none", "--out", folder / "out", "--quiet"}, {"none"});
+  octet_refuses({"report", "--ranges", folder / "none.json", "--out", folder / "r.html"}, {"none.json"});
+  write_text(folder / "bad.json", "{\"octet_sensitivity\": 99}");
+  octet_refuses({"sensitivity", "catdog", "--data", folder / "data", "--out", folder / "bad.json", "--quiet"},
+                {"bad.json", "version 99"});
+}

@@ -69,7 +69,8 @@ Prepared prepare(const Layer& layer, ThreadPool& pool, bool integer) {
   const Graph graph = network_of(layer);
   Prepared p{.input = input_of(layer)};
   // Inputs within [0, 127], so that every kernel may take part (avx2's needs that proof).
-  calib::Calibrator calibrator(graph, {.scheme = calib::Scheme::affine, .reduce_range = true, .batch = 1}, pool);
+  calib::Calibrator calibrator(graph, {.range = {.scheme = calib::Scheme::affine, .reduce_range = true}, .batch = 1},
+                               pool);
   calibrator.observe(p.input);
   p.network = integer ? calib::quantise(graph, calibrator.ranges()) : calib::as_float(graph);
   const auto program = kernels::plan(p.network, {.isa = kernels::Isa::reference});

@@ -44,7 +44,7 @@ Paths expand(const std::vector<std::string>& inputs) {
 // would leave half of its integers unused.
 calib::Ranges calibrate(const models::LoadedModel& model, const Paths& photos, ThreadPool& pool) {
   calib::CalibrationOptions options;
-  options.scheme = calib::Scheme::affine;
+  options.range.scheme = calib::Scheme::affine;
   options.batch = 1;
   options.photo = model.preprocess.photo();  // the observers see (p - mean) / std, not the bytes
   calib::Calibrator calibrator(*model.graph, options, pool);

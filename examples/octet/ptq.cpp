@@ -13,6 +13,7 @@
 #include "runtime/error.h"
 #include "runtime/hash.h"
 #include "runtime/io/file.h"
+#include "runtime/onnx/export.h"
 
 namespace octet::cli {
 namespace {
@@ -37,6 +38,7 @@ class Ptq {
  private:
   calib::Ranges calibrate();
   calib::Sensitivity analyse(const calib::Ranges& ranges);
+  models::LoadedModel load_quantised() const;  // as ranges.json says
   calib::Summary evaluate(const calib::Ranges& ranges);
   void print(const calib::Summary& summary) const;
   void start_anew_unless(const std::string& fingerprint);
@@ -68,7 +70,7 @@ Ptq::Ptq(const Options& o) : o_(o) {
   model_ = load_float(o_.common);
   require(!model_.seeded, "{}: quantising seeded weights means nothing; give --weights", model_.name);
   require(o_.sensitivity || !o_.auto_ignore, "--auto-ignore needs the sensitivity analysis");
-  require(!o_.onnx, "--onnx: this build writes no ONNX files");
+  require(!o_.onnx || o_.onnx->ends_with(".onnx"), "--onnx {}: a name that ends in .onnx was expected", *o_.onnx);
   if (o_.calib_method && *o_.calib_method == "max") o_.flags.method = "max";
   if (o_.hist_method) o_.flags.method = *o_.hist_method;
   require(!(o_.calib_method && *o_.calib_method == "max" && o_.hist_method),
@@ -160,11 +162,15 @@ calib::Sensitivity Ptq::analyse(const calib::Ranges& ranges) {
   return s;
 }
 
-calib::Summary Ptq::evaluate(const calib::Ranges& ranges) {
-  stage("Evaluate PTQ");
+models::LoadedModel Ptq::load_quantised() const {
   Common common = o_.common;
   common.ranges = file("ranges.json").string(), common.precision = "int8", common.quiet = true;
-  const models::LoadedModel integer = load(common);
+  return load(common);
+}
+
+calib::Summary Ptq::evaluate(const calib::Ranges& ranges) {
+  stage("Evaluate PTQ");
+  const models::LoadedModel integer = load_quantised();
   calib::Summary s;
   s.model = model_.name, s.method = ranges.method;
   s.count = scored_pixels_.count();
@@ -227,6 +233,7 @@ int Ptq::run() {
   if (o_.sensitivity) sensitivity = calib::load_sensitivity(file("sensitivity.json"));
   const std::string html = calib::report_html(calib::load_ranges(file("ranges.json")), sensitivity, summary);
   write_file_atomically(file("report.html"), std::string_view(html));
+  if (o_.onnx) onnx::write_model(onnx::export_model(load_quantised().network, {}), *o_.onnx);
   if (o_.common.json) {
     print_json(json::parse(calib::to_json(summary)));
   } else {

@@ -35,10 +35,10 @@ struct WeightSums {
   std::int64_t plain = 0, absolute = 0;
 };
 WeightSums sums_of(const Tensor& weight, std::int64_t channel) {
-  const std::int64_t size = weight.elements() / weight.shape()[0];
+  const auto size = static_cast<std::size_t>(weight.elements() / weight.shape()[0]);
+  const std::span<const std::int8_t> all = weight.span<std::int8_t>();
   WeightSums sums;
-  for (std::int64_t i = 0; i < size; ++i) {
-    const std::int64_t w = weight.span<std::int8_t>()[static_cast<std::size_t>(channel * size + i)];
+  for (const std::int64_t w : all.subspan(static_cast<std::size_t>(channel) * size, size)) {
     sums.plain += w, sums.absolute += std::abs(w);
   }
   return sums;

@@ -35,7 +35,7 @@ void apply_image_flags(const Common& c, models::Preprocess& how) {
 }
 
 void check_device(const Common& c) {
-  (void)gpu_of(c);
+  (void)cuda::choose_device(c.device);
   require(c.precision != "fp16", "--precision fp16: there are no half-precision kernels yet; fp32 and int8 work");
 }
 
@@ -146,13 +146,21 @@ std::unique_ptr<ThreadPool> make_pool(const Common& c) {
   return std::make_unique<ThreadPool>(c.threads == 0 ? available_threads() : c.threads);
 }
 
-std::optional<Gpu> gpu_of(const Common& c) { return cuda::choose_device(c.device); }
+std::optional<Gpu> gpu_of(const Common& c, const models::LoadedModel& model) {
+  const std::optional<Gpu> gpu = cuda::choose_device(c.device);
+  const QNode* node = gpu ? kernels::not_for_cuda(model.network) : nullptr;
+  if (node == nullptr) return gpu;
+  const std::string why = fmt::format("{}: there is no CUDA kernel for {} yet", node->name, name_of(node->op));
+  require(c.device != "cuda", "{}; --device cpu runs it", why);
+  note(c, why + ": the CPU runs the network");
+  return std::nullopt;
+}
 
 kernels::PlanOptions plan_options(const Common& c, const models::LoadedModel& model, int batch) {
   kernels::PlanOptions options;
   options.batch = batch;
   options.photo = model.preprocess.photo();
-  options.gpu = gpu_of(c);
+  options.gpu = gpu_of(c, model);
   return options;
 }
 

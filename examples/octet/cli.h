@@ -44,8 +44,9 @@ models::LoadedModel load_float(const Common& common);
 // For options that count something: "--limit: 0: a whole number of at least 1 was expected".
 CLI::Validator at_least(std::int64_t least);
 std::unique_ptr<ThreadPool> make_pool(const Common& common);
-// What --device says: a CUDA device, or none for the CPU. "auto" takes a device when there is a usable one.
-std::optional<Gpu> gpu_of(const Common& common);
+// What --device says: a CUDA device, or none for the CPU. "auto" takes a device when there is a usable one that has a
+// kernel for all of the model.
+std::optional<Gpu> gpu_of(const Common& common, const models::LoadedModel& model);
 // The options of a plan for this model on that device.
 kernels::PlanOptions plan_options(const Common& common, const models::LoadedModel& model, int batch);
 void note(const Common& common, const std::string& text);  // one line on stderr unless --quiet

@@ -34,7 +34,7 @@ int run(const Options& o) {
                      by_name, model.labels.front(), model.labels.back()));
   }
   const auto pool = make_pool(o.common);
-  models::Classifier classifier(model, *pool, o.common.batch_size, false, gpu_of(o.common));
+  models::Classifier classifier(model, *pool, o.common.batch_size, false, gpu_of(o.common, model));
   examples::ProgressBar progress("photos", o.common.quiet);
   const models::Evaluation e = models::evaluate(
       classifier, photos, [&](std::int64_t done, std::int64_t total) { progress.update(done, total); });

@@ -75,7 +75,7 @@ int run(const Options& o) {
   const models::LoadedModel model = load(o.common);
   const auto files = expand_inputs(o);
   const auto pool = make_pool(o.common);
-  models::Classifier classifier(model, *pool, 1, o.hash_layers, gpu_of(o.common));
+  models::Classifier classifier(model, *pool, 1, o.hash_layers, gpu_of(o.common, model));
   models::LayerHashes hashes(classifier.program().graph);
   const Context::Hook hook = [&](EdgeId edge, const View& view) { hashes.add(edge, view); };
 

@@ -27,6 +27,10 @@ struct PlanOptions {
   bool keep_edges = false;
 };
 
+// The first operation of the network for which no CUDA kernel exists (functions of one value, products and softmax have
+// none yet); nullptr when there is none, and a GPU can run all of it.
+const QNode* not_for_cuda(const QGraph& graph);
+
 // Throws Error naming the node when the graph is invalid or no kernel fits.
 std::shared_ptr<const Program> plan(const QGraph& graph, const PlanOptions& options);
 

@@ -22,6 +22,13 @@ void set_input_range(ConvParams& params, const Value& input) {
 
 }  // namespace
 
+const QNode* not_for_cuda(const QGraph& graph) {
+  const auto found = std::ranges::find_if(graph.nodes, [](const QNode& node) {
+    return is_function(node.op) || node.op == Op::mul || node.op == Op::softmax;
+  });
+  return found == graph.nodes.end() ? nullptr : &*found;
+}
+
 std::shared_ptr<const Program> plan(const QGraph& graph, const PlanOptions& options) {
   require(options.batch >= 1 && options.batch <= 4096, "a batch of {}: 1 to 4096 was expected", options.batch);
   graph.validate();

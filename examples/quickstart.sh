@@ -15,7 +15,7 @@ if [ ! -f build/build.ninja ]; then
 fi
 [ -x build/bin/octet ] || echo "building (two to four minutes)"
 # ninja's own progress line on a terminal; only the end and the errors otherwise
-if [ -t 1 ]; then cmake --build build --target catdog octet; else cmake --build build --target catdog octet | tail -1; fi
+if [ -t 1 ]; then cmake --build build --target catdog imagenet octet; else cmake --build build --target catdog imagenet octet | tail -1; fi
 examples/fetch_photos.sh build/photos
 
 photos=build/photos

@@ -70,15 +70,19 @@ std::vector<Photo> list_photos(const fs::path& folder, const std::vector<std::st
           options.skip, total);
   const std::int64_t end = options.limit < 0 ? total : std::min(total, options.skip + options.limit);
   std::vector<Photo> photos;
+  bool any_listed = false;
   for (std::int64_t i = options.skip; i < end; ++i) {
     const fs::path& file = files[static_cast<std::size_t>(i)];
     auto listed = csv.find(file.lexically_relative(folder).string());
     if (listed == csv.end()) listed = csv.find(file.filename().string());
     const bool in_csv = listed != csv.end();
+    any_listed |= in_csv;
     photos.push_back(
         {file, in_csv ? listed->second : label_of(file, labels, info), !in_csv && label_of_folder(file, labels) < 0});
   }
   require(!photos.empty(), "{}: --limit {} leaves no photo", folder.string(), options.limit);
+  require(!options.labels || any_listed, "{}: names none of the {} photos in {}", options.labels->string(),
+          photos.size(), folder.string());
   return photos;
 }
 

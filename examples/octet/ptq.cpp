@@ -116,6 +116,7 @@ std::string Ptq::fingerprint() const {
 
 // The folder is of another run: its files go before its fingerprint does.
 void Ptq::start_anew_unless(const std::string& fingerprint) {
+  require(!fs::exists(o_.out) || fs::is_directory(o_.out), "--out {}: a folder was expected, this is a file", o_.out);
   fs::create_directories(o_.out);
   const fs::path state = file("state.txt");
   std::error_code error;

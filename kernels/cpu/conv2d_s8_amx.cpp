@@ -4,7 +4,7 @@
 //     tmm4, tmm5   inputs    16 rows = pixels, 64 bytes of a run each; rows are one pixel step apart in NHWC memory, so
 //                            neighbouring rows overlap and nothing has to be copied together first
 //     tmm6, tmm7   weights   16 rows = groups of 4 bytes, 16 channels each (direct_conv.h draws the packing)
-//     tmm0..tmm3   sums      [2 tiles of pixels][2 blocks of channels], starting at the bias
+//     tmm0..tmm3   sums      [2 blocks of channels][2 tiles of pixels]; biases are added by the vector units
 //
 // The unit's time does not depend on how much of the 64 bytes is padding, so runs are padded to whole tiles; it depends
 // on the rows, and amx_pixels.h says which pixels fill them. s8 x s8 and u8 x s8 exist, so no offset is needed.
@@ -97,7 +97,8 @@ struct Waiting {
 // A chunk is two pairs at least, because 64 channels are a cache line of outputs, which should be written at once; more
 // where their weights stay in the first-level cache. Threads share a step by tiles in order: regions make a thread's
 // share some rows of the image rather than some channels of all rows, so that the next layer finds its inputs in the
-// same core's cache. Where weights are larger than activations, all threads share the rows and not the weights.
+// same core's cache. Weights of more than kRegionBytes are read once instead: there is one region, and a share is
+// some channels of all rows.
 class Direct {
  public:
   Direct(const StepArgs& args, void* scratch)

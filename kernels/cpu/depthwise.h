@@ -1,6 +1,6 @@
-// Depthwise convolution on 8-bit dot products, once for all vector instruction sets that have them.
+// Depthwise convolution on 8-bit dot products (vpdpbusd; on AVX2 vpmaddubsw + vpmaddwd), once for all.
 //
-// A dot product instruction adds four neighbouring products into one sum, so the four must belong to one channel: four
+// A dot product adds four neighbouring products into one sum, so the four must belong to one channel: four
 // taps of a window row, of which each lies one pixel further on. Two rounds of unpacking interleave them:
 //
 //     pixel x    a0 a1 a2 ...            a0 b0 c0 d0 | a1 b1 c1 d1 | ...     channel 0: taps 0 to 3, channel 1, ...
@@ -15,6 +15,9 @@
 // pixel ends: any C fills them. Which channels a vector holds repeats after C / gcd(C, vector) vectors: its phase. Then
 // also several rows of outputs share each interleaved input row. With other strides (or gaps between the pixels) a
 // vector is a block of channels of one pixel.
+//
+// Inputs that may be negative are flipped to q + 128 where a dot product wants unsigned ones (Flip): the packed bias
+// has 128 * sum(w) taken off.
 //
 // Packed, for each phase: bias [vector] int32, multiplier [vector] f32, weights [kernel_h][group][4][vector].
 #pragma once
@@ -42,7 +45,7 @@ static inline bool runs_flat(const StepArgs& args) {
   const Window& w = p.window;
   if (p.epilogue.form != Epilogue::Form::one_multiply) return "a notebook's or a float result";
   const bool known = w.kernel_h == w.kernel_w && (w.kernel_h == 3 || w.kernel_h == 5);
-  return known && w.dilation_h == 1 && w.dilation_w == 1 ? nullptr : "its window is neither 3x3 nor 5x5";
+  return known && w.dilation_h == 1 && w.dilation_w == 1 ? nullptr : "its window is neither 3x3 nor 5x5, or dilated";
 }
 
 template <class Traits>

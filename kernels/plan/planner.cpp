@@ -32,13 +32,8 @@ const QNode* not_for_cuda(const QGraph& graph) {
 std::shared_ptr<const Program> plan(const QGraph& graph, const PlanOptions& options) {
   require(options.batch >= 1 && options.batch <= 4096, "a batch of {}: 1 to 4096 was expected", options.batch);
   graph.validate();
-  const FloatEnvironment environment;  // the constants of rules 4 to 11 are computed here
+  const FloatEnvironment environment;  // the constants of rules 2 to 11 are computed here
   return Planner(graph, options).run();
-}
-
-bool Planner::only_quantised(EdgeId edge) const {
-  return std::ranges::all_of(graph_.consumers(edge),
-                             [&](int i) { return graph_.nodes[static_cast<std::size_t>(i)].op == Op::quantise; });
 }
 
 Value Planner::describe(EdgeId edge, int like) const {

@@ -58,8 +58,6 @@ class Planner {
   void finish(Program& program);
   void finish(Pending& pending, const StepArgs& args);
 
-  bool only_quantised(EdgeId edge) const;  // every consumer is a quantise node
-
   const QGraph& graph_;
   const PlanOptions& options_;
   Layout layout_;

@@ -44,8 +44,9 @@ std::string_view header_text(std::span<const std::byte> bytes, const std::string
   require(bytes.size() >= kPrefix, "{}: {} bytes are too few for a safetensors file", name, bytes.size());
   std::uint64_t length;
   std::memcpy(&length, bytes.data(), kPrefix);
-  require(length <= kMaxHeader, "{}: the safetensors header claims {} bytes, at most {} are allowed", name, length,
-          kMaxHeader);
+  require(length <= kMaxHeader,
+          "{}: not a safetensors file, or a damaged one: its header claims {} bytes, at most {} are allowed", name,
+          length, kMaxHeader);
   require(length <= bytes.size() - kPrefix,
           "{}: the safetensors header claims {} bytes, the file has {} after its start", name, length,
           bytes.size() - kPrefix);

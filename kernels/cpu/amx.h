@@ -48,7 +48,7 @@ template <int Blocks>
 static void store_group(const avx512::Constants& e, const GroupSums& sums, const Group& group, bool pooled,
                         std::int64_t rows, std::int64_t channel, std::int64_t channels) {
   const std::int32_t* bias = e.bias + channel;
-  const __m512i biases[2] = {_mm512_loadu_si512(bias), _mm512_loadu_si512(bias + 16)};
+  const __m512i biases[2] = {_mm512_loadu_si512(bias), _mm512_loadu_si512(bias + 16 * (Blocks - 1))};
   if (pooled) {
     const auto get = [&](std::int64_t p, int block) __attribute__((always_inline)) {
       const Sums &upper = sums.of[block][0], &lower = sums.of[block][1];

@@ -80,7 +80,8 @@ template <int Blocks, class Get>
 static inline void store_pixels(const Constants& constants, Get get, std::byte* const* out, std::int64_t count,
                                 std::int64_t channel, std::int64_t channels) {
   const Constants c = constants;  // a copy that nothing points to stays in registers
-  const __m256 m0 = _mm256_loadu_ps(c.multiplier + channel), m1 = _mm256_loadu_ps(c.multiplier + channel + 8);
+  const __m256 m0 = _mm256_loadu_ps(c.multiplier + channel),
+               m1 = _mm256_loadu_ps(c.multiplier + channel + 8 * (Blocks - 1));
   if (c.form == Epilogue::Form::real) {
     for (std::int64_t p = 0; p < count; ++p) {
       std::byte* to = out[p] + channel * 4;

@@ -91,7 +91,8 @@ static inline void store_pixels(const Constants& constants, Get get, std::byte* 
     return store_floats<Blocks>(constants, get, out, count, channel, channels);
   // A copy that nothing points to stays in registers: bytes that are stored might be anybody's.
   const Constants c = constants;
-  const __m512 m0 = _mm512_loadu_ps(c.multiplier + channel), m1 = _mm512_loadu_ps(c.multiplier + channel + 16);
+  const __m512 m0 = _mm512_loadu_ps(c.multiplier + channel),
+               m1 = _mm512_loadu_ps(c.multiplier + channel + 16 * (Blocks - 1));
   if constexpr (Blocks == 2) {
     const auto bytes_of = [&](std::int64_t p, std::int64_t p1) __attribute__((always_inline)) {
       return narrow(c, to_integer(c, get(p, 0), m0), to_integer(c, get(p, 1), m1), to_integer(c, get(p1, 0), m0),

@@ -39,13 +39,6 @@ static inline Constants constants_of(const StepArgs& args) {
   return c;
 }
 
-// fl(acc), * m, clamp, round to nearest even (the mode of MXCSR, which a run sets), + zero.
-static inline __m512i requantise(const Constants& c, __m512i accumulator, __m512 multiplier) {
-  __m512 value = _mm512_mul_ps(_mm512_cvtepi32_ps(accumulator), multiplier);
-  value = _mm512_min_ps(_mm512_max_ps(value, c.lo), c.hi);
-  return _mm512_add_epi32(_mm512_cvtps_epi32(value), c.zero);
-}
-
 // Rule 7 up to the integer: where the plan has proved that nothing overflows, narrow() does all of the clamping.
 static inline __m512i to_integer(const Constants& c, __m512i accumulator, __m512 multiplier) {
   const __m512 value = _mm512_mul_ps(_mm512_cvtepi32_ps(accumulator), multiplier);
@@ -133,20 +126,6 @@ static inline void store_pixels(const Constants& constants, Get get, std::byte* 
         }
       }
     }
-  }
-}
-
-static inline void store(const Constants& c, __m512 multiplier, __m512i accumulator, std::int64_t count,
-                         std::byte* out) {
-  if (c.form == Epilogue::Form::real) {
-    _mm512_mask_storeu_ps(out, lanes(count), _mm512_mul_ps(_mm512_cvtepi32_ps(accumulator), multiplier));
-    return;
-  }
-  const __m128i bytes = _mm512_cvtepi32_epi8(requantise(c, accumulator, multiplier));
-  if (count == 16) {
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(out), bytes);
-  } else {
-    _mm_mask_storeu_epi8(out, lanes(count), bytes);
   }
 }
 

@@ -347,7 +347,8 @@ TEST_CASE("programs: names of classes, preprocessing, refusals") {
 
   const Result plan = run_octet({"plan", "mobilenet_v2", "--activation", "relu", "--json"}, nothing);
   REQUIRE(plan.status == 0);
-  for (const json& layer : json::parse(plan.out)["layers"]) {
+  const json planned = json::parse(plan.out);  // (C++20: a temporary would die before the loop's first round)
+  for (const json& layer : planned["layers"]) {
     CHECK(layer["tile"].get<std::string>().find("part") != std::string::npos);
   }
   const Result inspect = run_octet({"inspect", "efficientnet_lite0", "--precision", "fp32", "--json"}, nothing);

@@ -15,6 +15,10 @@ namespace {
 // Longer would take the core from a neighbour, shorter would pay a system call (some 5 us) per step.
 constexpr int kSpins = 4000;
 
+using namespace std::chrono_literals;
+constexpr auto kLeastStall = 300us;  // shorter ones are not worth resting for
+constexpr auto kFirstRest = 20ms, kLongestRest = 1280ms;
+
 void pause() {
 #if defined(__x86_64__)
   __builtin_ia32_pause();
@@ -75,11 +79,20 @@ void ThreadPool::take_chunks(int worker) {
 
 void ThreadPool::run(std::int64_t tiles, Task task, void* context) {
   if (tiles <= 0) return;
-  const bool alone = workers_.empty() || tiles == 1 || busy_.exchange(true, std::memory_order_acquire);
-  if (alone) {
+  if (workers_.empty() || tiles == 1 || busy_.exchange(true, std::memory_order_acquire)) {
     task(context, 0, tiles, 0);
     return;
   }
+  if (resting()) {
+    task(context, 0, tiles, 0);
+  } else {
+    run_shared(tiles, task, context);
+  }
+  busy_.store(false, std::memory_order_release);
+}
+
+void ThreadPool::run_shared(std::int64_t tiles, Task task, void* context) {
+  const Clock::time_point start = Clock::now();
   task_ = task;
   context_ = context;
   chunk_ = std::max<std::int64_t>(1, tiles / (std::int64_t{threads()} * 4));
@@ -89,13 +102,46 @@ void ThreadPool::run(std::int64_t tiles, Task task, void* context) {
     share.next.store(tiles * i / count, std::memory_order_relaxed);
     share.end = tiles * (i + 1) / count;
   }
-  working_.store(static_cast<int>(workers_.size()), std::memory_order_relaxed);
-  generation_.fetch_add(1, std::memory_order_release);
+  const std::uint32_t generation = generation_.load(std::memory_order_relaxed) + 1;
+  gate_.store(std::uint64_t{generation} << 32, std::memory_order_release);
+  generation_.store(generation, std::memory_order_release);
   generation_.notify_all();
   take_chunks(0);
-  // Every worker must have seen this job before the next one may overwrite it.
-  while (!spin_until([this] { return working_.load(std::memory_order_acquire) == 0; })) std::this_thread::yield();
-  busy_.store(false, std::memory_order_release);
+  // Whoever comes now stays outside, so the next job may overwrite this one as soon as those inside are done.
+  if ((gate_.fetch_or(kClosed, std::memory_order_acq_rel) & (kClosed - 1)) != 0) wait_for_workers(start);
+}
+
+void ThreadPool::wait_for_workers(Clock::time_point start) {
+  const auto done = [this] { return (gate_.load(std::memory_order_acquire) & (kClosed - 1)) == 0; };
+  if (spin_until(done)) return;
+  const Clock::time_point begin = Clock::now();
+  while (!spin_until(done)) std::this_thread::yield();
+  const Clock::time_point end = Clock::now();
+  // A last chunk takes no longer than all chunks of the caller: beyond that, its worker was not running.
+  if (end - begin <= begin - start + kLeastStall) return;
+  stalls_.fetch_add(1, std::memory_order_relaxed);
+  const bool again = rest_.count() != 0 && end - last_rest_end_ < rest_;
+  rest_ = again ? std::min<Clock::duration>(4 * rest_, kLongestRest) : kFirstRest;
+  rest_until_ = end + rest_;
+}
+
+// Whether the caller is still to work alone after a stall.
+bool ThreadPool::resting() {
+  if (rest_until_ == Clock::time_point{}) return false;
+  const Clock::time_point now = Clock::now();
+  if (now < rest_until_) return true;
+  rest_until_ = {};
+  last_rest_end_ = now;
+  return false;
+}
+
+// Whether this worker came in time for the job.
+bool ThreadPool::join(std::uint32_t generation) {
+  std::uint64_t gate = gate_.load(std::memory_order_acquire);
+  while ((gate & kClosed) == 0 && gate >> 32 == generation) {
+    if (gate_.compare_exchange_weak(gate, gate + 1, std::memory_order_acq_rel)) return true;
+  }
+  return false;
 }
 
 void ThreadPool::work(int worker) {
@@ -107,8 +153,9 @@ void ThreadPool::work(int worker) {
     if (now == seen) continue;
     seen = now;
     if (stop_) return;
+    if (!join(now)) continue;
     take_chunks(worker);
-    working_.fetch_sub(1, std::memory_order_release);
+    gate_.fetch_sub(1, std::memory_order_release);
   }
 }
 

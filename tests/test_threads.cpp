@@ -110,3 +110,35 @@ TEST_CASE("what one run writes, the caller and the next run see") {
   for (int i = 0; i < 500; ++i) pool.run(997, add_one, &values);
   CHECK(std::ranges::count(values, 500) == 997);
 }
+
+// A worker that is taken away in the middle of a chunk, as a busy neighbour would: the caller waits once, then rests.
+TEST_CASE("after a stall the caller works alone for a while, and then shares again") {
+  struct Visits {
+    std::atomic<int> by_worker{0};
+    std::atomic<int> stall_ms{0};
+  };
+  const auto task = [](void* context, std::int64_t first, std::int64_t last, int worker) {
+    auto& visits = *static_cast<Visits*>(context);
+    if (worker == 0) {  // leave the worker the time to come
+      std::this_thread::sleep_for(std::chrono::microseconds(500));
+      return;
+    }
+    visits.by_worker += static_cast<int>(last - first);
+    std::this_thread::sleep_for(std::chrono::milliseconds(visits.stall_ms.exchange(0)));
+  };
+  ThreadPool pool(2);
+  Visits visits;
+  while (visits.by_worker == 0) pool.run(8, task, &visits);  // (the first thread of a machine in use may take its time)
+  const std::int64_t before = pool.stalls();
+  visits.stall_ms = 200;
+  while (visits.stall_ms != 0) pool.run(8, task, &visits);
+  CHECK(pool.stalls() > before);
+  visits.by_worker = 0;
+  pool.run(8, task, &visits);
+  CHECK(visits.by_worker == 0);  // resting
+  const auto start = std::chrono::steady_clock::now();
+  while (visits.by_worker == 0 && std::chrono::steady_clock::now() - start < std::chrono::seconds(20)) {
+    pool.run(8, task, &visits);
+  }
+  CHECK(visits.by_worker > 0);
+}

@@ -69,8 +69,7 @@ Calibrator::Calibrator(const Graph& graph, const CalibrationOptions& options, Th
   const QGraph network = options.equalize ? as_float(equalise(fold_batch_norm(graph)).graph)
                                           : as_float(graph, options.fold_first && !notebook);
   for (const QNode& node : network.nodes) {
-    const bool weighs = node.op == Op::conv2d || node.op == Op::linear;
-    if (options.bias_correct && weighs) means_[node.inputs[0]].push_back({node.name, {}, 0});
+    if (options.bias_correct && has_weights(node.op)) means_[node.inputs[0]].push_back({node.name, {}, 0});
   }
   program_ = kernels::plan(network, plan_options);
   context_ = std::make_unique<Context>(program_, pool);

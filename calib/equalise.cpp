@@ -11,8 +11,6 @@ namespace {
 
 constexpr int kRounds = 20;
 
-bool has_weights(const Node& node) { return node.op == Op::conv2d || node.op == Op::linear; }
-
 bool lets_factors_pass(Op op) {
   return op == Op::relu || op == Op::max_pool || op == Op::avg_pool || op == Op::global_avg_pool || op == Op::flatten;
 }
@@ -33,7 +31,7 @@ int partner_of(const Graph& graph, const Node& layer) {
     const std::vector<int> users = graph.consumers(edge);
     if (users.size() != 1) return -1;
     const Node& next = graph.nodes()[static_cast<std::size_t>(users[0])];
-    if (has_weights(next)) return users[0];
+    if (has_weights(next.op)) return users[0];
     if (!lets_factors_pass(next.op)) return -1;
     edge = next.output;
   }
@@ -98,7 +96,7 @@ Equalised equalise(const Graph& folded) {
   std::vector<Pair> pairs;
   for (std::size_t i = 0; i < graph.nodes().size(); ++i) {
     const Node& node = graph.nodes()[i];
-    if (!has_weights(node)) continue;
+    if (!has_weights(node.op)) continue;
     const int partner = partner_of(graph, node);
     if (partner < 0) continue;
     pairs.push_back({static_cast<int>(i), partner});

@@ -62,7 +62,7 @@ Node folded(const Node& layer, const Node& norm, FoldArithmetic arithmetic) {
 // The batch-norm that can be folded into node `index`, or -1.
 int foldable_norm(const Graph& graph, int index) {
   const Node& node = graph.nodes()[static_cast<std::size_t>(index)];
-  if (node.op != Op::conv2d && node.op != Op::linear) return -1;
+  if (!has_weights(node.op)) return -1;
   const Edge& edge = graph.edges()[static_cast<std::size_t>(node.output)];
   const std::vector<int> users = graph.consumers(node.output);
   if (users.size() != 1 || node.output == graph.output_edge() || !edge.observer.empty()) return -1;

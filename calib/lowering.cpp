@@ -11,12 +11,12 @@
 namespace octet::calib {
 namespace {
 
-bool has_weights(Op op) { return op == Op::conv2d || op == Op::linear; }
 bool keeps_range(Op op) { return op == Op::max_pool || op == Op::flatten; }
 
-std::int64_t macs_of(const Node& node, const Shape& output) {
+std::int64_t macs_of(const Node& node, const Shape& input, const Shape& output) {
   if (!has_weights(node.op)) return 0;
   const Shape& w = node.parameter("weight").shape();
+  if (node.op == Op::conv_transpose2d) return input[1] * input[2] * w.elements();  // each input meets every weight
   const std::int64_t per_output = w.elements() / w[0];
   return output.elements() * per_output;
 }
@@ -218,6 +218,8 @@ double Lowering::bias_correction(const Node& source, std::size_t channel, const 
     const double kept = static_cast<double>(node.weight_step[channel]) * node.weight.span<std::int8_t>()[offset + i];
     lost += (weight.span<float>()[offset + i] - kept) * static_cast<double>(means[first + i / taps]);
   }
+  // A transposed convolution's outputs meet the weights in turns: one channel's bias can mend their mean.
+  if (source.op == Op::conv_transpose2d) lost /= static_cast<double>(source.window.stride_h * source.window.stride_w);
   return lost;
 }
 
@@ -293,7 +295,8 @@ bool Lowering::integer_layer(QNode& node, const Node& source, EdgeId output) {
 void Lowering::lower(const Node& source) {
   QNode node = geometry_of(source);
   const EdgeId output = fused_activation(source, node.activation);
-  node.macs = macs_of(source, graph_.edges()[static_cast<std::size_t>(source.output)].shape);
+  const auto shape = [&](EdgeId edge) { return graph_.edges()[static_cast<std::size_t>(edge)].shape; };
+  node.macs = macs_of(source, shape(source.inputs[0]), shape(source.output));
   if (!integer_layer(node, source, output)) {
     node.precision = Precision::fp32;
     node.weight = {}, node.bias_q.clear(), node.weight_step.clear();

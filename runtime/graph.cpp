@@ -8,10 +8,10 @@
 namespace octet {
 namespace {
 
-constexpr const char* kOpNames[] = {"conv2d",   "linear",   "batch_norm",      "relu",       "relu6",
-                                    "max_pool", "avg_pool", "global_avg_pool", "flatten",    "add",
-                                    "concat",   "sigmoid",  "hard_sigmoid",    "hard_swish", "leaky_relu",
-                                    "clip",     "mul",      "softmax",         "quantise",   "dequantise"};
+constexpr const char* kOpNames[] = {"conv2d",   "conv_transpose2d", "linear",          "batch_norm", "relu", "relu6",
+                                    "max_pool", "avg_pool",         "global_avg_pool", "flatten",    "add",  "concat",
+                                    "sigmoid",  "hard_sigmoid",     "hard_swish",      "leaky_relu", "clip", "mul",
+                                    "softmax",  "quantise",         "dequantise"};
 
 // Whether every window that starts in the leading padding reaches an element: with dilation it may step over a small
 // input. Padding is smaller than the window here, so some tap is >= 0; the first such one is below `dilation`.
@@ -25,8 +25,7 @@ bool touches_input(std::int64_t input, std::int64_t stride, std::int64_t pad, st
 
 Shape chw(std::int64_t c, std::int64_t h, std::int64_t w) { return Shape{c, h, w}; }
 
-// The shape of a sliding window's output over `in`, with `channels` channels.
-Shape slide(const Node& node, const Shape& in, std::int64_t channels) {
+void check_window(const Node& node, const Shape& in) {
   require(in.rank() == 3, "{}: {} needs a [channels, height, width] input, got {}", node.name, name_of(node.op),
           in.str());
   const Window& w = node.window;
@@ -35,9 +34,17 @@ Shape slide(const Node& node, const Shape& in, std::int64_t channels) {
     require(value <= 32767, "{}: a window with the dimension {}: at most 32767 is supported", node.name, value);
   }
   require(in[1] <= (1 << 24) && in[2] <= (1 << 24), "{}: an input of {} is too large", node.name, in.str());
+  const bool transposed = node.op == Op::conv_transpose2d;
   require(w.kernel_h > 0 && w.kernel_w > 0 && w.stride_h > 0 && w.stride_w > 0 && w.dilation_h > 0 &&
-              w.dilation_w > 0 && w.pad_top >= 0 && w.pad_left >= 0 && w.pad_bottom >= 0 && w.pad_right >= 0,
+              w.dilation_w > 0 && w.pad_top >= 0 && w.pad_left >= 0 && (transposed || w.pad_bottom >= 0) &&
+              (transposed || w.pad_right >= 0),
           "{}: kernel, stride and dilation must be positive and padding not negative", node.name);
+}
+
+// The shape of a sliding window's output over `in`, with `channels` channels.
+Shape slide(const Node& node, const Shape& in, std::int64_t channels) {
+  check_window(node, in);
+  const Window& w = node.window;
   const int h = window_output(static_cast<int>(in[1]), w.kernel_h, w.stride_h, w.pad_top, w.pad_bottom, w.dilation_h,
                               node.ceil_mode);
   const int v = window_output(static_cast<int>(in[2]), w.kernel_w, w.stride_w, w.pad_left, w.pad_right, w.dilation_w,
@@ -47,11 +54,28 @@ Shape slide(const Node& node, const Shape& in, std::int64_t channels) {
   return chw(channels, h, v);
 }
 
+// The shape of a transposed convolution's output, with `channels` channels.
+Shape spread(const Node& node, const Shape& in, std::int64_t channels) {
+  check_window(node, in);
+  const Window& w = node.window;
+  // PyTorch's rule for an output padding: rows beyond it would be no window's.
+  require(w.pad_bottom > -std::max(w.stride_h, w.dilation_h) && w.pad_right > -std::max(w.stride_w, w.dilation_w),
+          "{}: an output padding of {}x{} is not smaller than the stride or the dilation", node.name, -w.pad_bottom,
+          -w.pad_right);
+  const std::int64_t h = (in[1] - 1) * w.stride_h - w.pad_top - w.pad_bottom + w.span_h();
+  const std::int64_t v = (in[2] - 1) * w.stride_w - w.pad_left - w.pad_right + w.span_w();
+  require(h > 0 && v > 0 && h <= (1 << 24) && v <= (1 << 24), "{}: an output of {}x{} from an input of {}", node.name,
+          h, v, in.str());
+  return chw(channels, h, v);
+}
+
 }  // namespace
 
 const char* name_of(Op op) { return kOpNames[static_cast<int>(op)]; }
 
 bool is_function(Op op) { return op >= Op::sigmoid && op <= Op::clip; }
+
+bool has_weights(Op op) { return op == Op::conv2d || op == Op::conv_transpose2d || op == Op::linear; }
 
 Op op_named(std::string_view name) {
   const auto* found = std::ranges::find(kOpNames, name);
@@ -89,7 +113,8 @@ Shape infer_shape(const Node& node, std::span<const Shape> inputs) {
     fail("{}: no weight", node.name);
   };
   switch (node.op) {
-    case Op::conv2d: {
+    case Op::conv2d:
+    case Op::conv_transpose2d: {
       const Shape& w = weight();
       require(
           w.rank() == 4 && in.rank() == 3 && node.groups > 0 && w[1] * node.groups == in[0] && w[0] % node.groups == 0,
@@ -97,7 +122,7 @@ Shape infer_shape(const Node& node, std::span<const Shape> inputs) {
       require(w[0] > 0, "{}: no output channel", node.name);
       require(w[2] == node.window.kernel_h && w[3] == node.window.kernel_w, "{}: a weight of {} for a kernel of {}x{}",
               node.name, w.str(), node.window.kernel_h, node.window.kernel_w);
-      return slide(node, in, w[0]);
+      return node.op == Op::conv2d ? slide(node, in, w[0]) : spread(node, in, w[0]);
     }
     case Op::linear: {
       const Shape& w = weight();
@@ -198,10 +223,18 @@ EdgeId Graph::unary(std::string name, Op op, EdgeId x) {
 }
 
 EdgeId Graph::conv2d(std::string name, EdgeId x, int out_channels, const ConvOptions& o) {
+  return convolution(std::move(name), Op::conv2d, x, out_channels, o);
+}
+
+EdgeId Graph::conv_transpose2d(std::string name, EdgeId x, int out_channels, const ConvOptions& o) {
+  return convolution(std::move(name), Op::conv_transpose2d, x, out_channels, o);
+}
+
+EdgeId Graph::convolution(std::string name, Op op, EdgeId x, int out_channels, const ConvOptions& o) {
   const Shape& in = edges_.at(x).shape;
   require(in.rank() == 3, "{}: a convolution needs a [channels, height, width] input, got {}", name, in.str());
   require(o.groups > 0 && in[0] % o.groups == 0, "{}: {} groups do not divide {} channels", name, o.groups, in[0]);
-  Node node{.name = std::move(name), .op = Op::conv2d, .inputs = {x}, .window = o.window, .groups = o.groups};
+  Node node{.name = std::move(name), .op = op, .inputs = {x}, .window = o.window, .groups = o.groups};
   node.parameters.push_back(
       {"weight", Shape{out_channels, in[0] / o.groups, o.window.kernel_h, o.window.kernel_w}, {}});
   if (o.bias) node.parameters.push_back({"bias", Shape{out_channels}, {}});

@@ -19,7 +19,12 @@ class StateDict;
 using EdgeId = int;
 
 enum class Op : std::uint8_t {
-  conv2d,      // [C,H,W] -> [O,H',W']; weight [O, C/groups, kh, kw], bias [O]
+  conv2d,  // [C,H,W] -> [O,H',W']; weight [O, C/groups, kh, kw], bias [O]
+  // The transpose of conv2d: each input element adds its multiple of the kernel to the output, `stride` apart. Weight
+  // [O, C/groups, kh, kw] here, one row an output channel like every other layer's; PyTorch's and ONNX's [C, O/groups,
+  // kh, kw] is turned round as it is read (channels_turned). H' = (H - 1) * stride - pad_top - pad_bottom + span, so
+  // that an output padding is that much less of pad_bottom / pad_right, which may be negative here alone.
+  conv_transpose2d,
   linear,      // [F] -> [O]; weight [O, F], bias [O]
   batch_norm,  // per channel: weight, bias, running_mean, running_var [C]
   relu,
@@ -45,6 +50,7 @@ enum class Op : std::uint8_t {
 };
 const char* name_of(Op op);
 bool is_function(Op op);             // sigmoid ... clip
+bool has_weights(Op op);             // multiplies its input with a weight: convolutions and linear
 Op op_named(std::string_view name);  // throws Error
 
 struct Parameter {
@@ -100,6 +106,7 @@ class Graph {
   // Building. Every call infers the shape and throws Error naming the node when something does not fit.
   EdgeId input(std::string name, Shape shape);  // one input, [C,H,W] or [F]
   EdgeId conv2d(std::string name, EdgeId x, int out_channels, const ConvOptions& options);
+  EdgeId conv_transpose2d(std::string name, EdgeId x, int out_channels, const ConvOptions& options);
   EdgeId linear(std::string name, EdgeId x, int out_features, bool bias = true);
   EdgeId batch_norm(std::string name, EdgeId x, float eps = 1e-5f);
   EdgeId relu(std::string name, EdgeId x);
@@ -129,8 +136,8 @@ class Graph {
   std::int64_t parameter_count() const;              // learnable ones: running statistics do not count
   Node& node(int index) { return nodes_[index]; }
 
-  // Fills every parameter from a checkpoint (state-dict keys NODE.KEY). A key that the graph wants and the file lacks,
-  // a wrong shape, a NaN or an infinity is an Error; returns the file's keys that nobody wanted.
+  // Fills every parameter from a checkpoint (state-dict keys NODE.KEY, PyTorch's layouts). A key that the graph wants
+  // and the file lacks, a wrong shape, a NaN or an infinity is an Error; returns the file's keys that nobody wanted.
   std::vector<std::string> load(const StateDict& weights);
   // Seeded weights for speed measurements: convolutions Kaiming normal (fan-out), linear normal(0, 0.01), batch-norm
   // gamma 1, beta 0, running statistics 0 and 1.
@@ -142,6 +149,7 @@ class Graph {
 
  private:
   EdgeId unary(std::string name, Op op, EdgeId x);
+  EdgeId convolution(std::string name, Op op, EdgeId x, int out_channels, const ConvOptions& options);
 
   std::string name_;
   std::vector<Node> nodes_;
@@ -152,6 +160,10 @@ class Graph {
 
 // The shape of a node's output (without the batch). Throws Error naming the node when the inputs do not fit it.
 Shape infer_shape(const Node& node, std::span<const Shape> inputs);
+
+// A transposed convolution's weight [C, O/groups, kh, kw] as [O, C/groups, kh, kw], and back: the same exchange. Any
+// type of element; `groups` must divide the first dimension.
+Tensor channels_turned(const Tensor& weight, int groups);
 
 // The output size of a sliding window along one axis, as PyTorch computes it: in ceil_mode the last window must start
 // inside the input or its leading padding.

@@ -1,5 +1,6 @@
 // Filling a Graph's parameters: from a checkpoint, or seeded.
 #include <cmath>
+#include <cstring>
 #include <random>
 #include <set>
 
@@ -34,11 +35,40 @@ void fill_normal(Tensor& tensor, double deviation, std::mt19937_64& random) {
   }
 }
 
+bool turned_in_file(const Node& node, const Parameter& p) {
+  return node.op == Op::conv_transpose2d && p.key == "weight";
+}
+
+// The shape that a checkpoint has where the graph has p.shape.
+Shape shape_in_file(const Node& node, const Parameter& p) {
+  const Shape& s = p.shape;
+  return turned_in_file(node, p) ? Shape{s[1] * node.groups, s[0] / node.groups, s[2], s[3]} : s;
+}
+
 void fill(Tensor& tensor, float constant) {
   for (float& value : tensor.span<float>()) value = constant;
 }
 
 }  // namespace
+
+Tensor channels_turned(const Tensor& weight, int groups) {
+  const Shape& s = weight.shape();
+  require(s.rank() == 4 && groups > 0 && s[0] % groups == 0, "a weight of {} in {} groups cannot be turned round",
+          s.str(), groups);
+  const std::int64_t in_group = s[0] / groups, out_group = s[1];
+  const auto kernel = static_cast<std::size_t>(s[2] * s[3] * size_of(weight.dtype()));
+  Tensor turned(weight.dtype(), Shape{out_group * groups, in_group, s[2], s[3]});
+  const std::byte* from = weight.raw();
+  for (std::int64_t group = 0; group < groups; ++group) {
+    for (std::int64_t i = 0; i < in_group; ++i) {
+      for (std::int64_t o = 0; o < out_group; ++o, from += kernel) {
+        const auto target = static_cast<std::size_t>((group * out_group + o) * in_group + i);
+        std::memcpy(turned.raw() + target * kernel, from, kernel);
+      }
+    }
+  }
+  return turned;
+}
 
 std::vector<std::string> Graph::load(const StateDict& weights) {
   std::set<std::string> used;
@@ -46,10 +76,13 @@ std::vector<std::string> Graph::load(const StateDict& weights) {
     for (Parameter& p : node.parameters) {
       const std::string key = node.name + "." + p.key;
       const Tensor* found = weights.find(key);
-      require(found != nullptr, "weights: '{}' is missing; {} expects a tensor of {} there", key, name_, p.shape.str());
-      require(found->shape() == p.shape, "weights: '{}' has the shape {}, {} expects {}", key, found->shape().str(),
-              name_, p.shape.str());
+      const Shape expected = shape_in_file(node, p);
+      require(found != nullptr, "weights: '{}' is missing; {} expects a tensor of {} there", key, name_,
+              expected.str());
+      require(found->shape() == expected, "weights: '{}' has the shape {}, {} expects {}", key, found->shape().str(),
+              name_, expected.str());
       Tensor value = found->to_f32();
+      if (turned_in_file(node, p)) value = channels_turned(value, node.groups);
       check_values(key, value);
       if (is_variance(p)) check_variance(key, value);
       p.value = std::move(value);
@@ -69,7 +102,7 @@ void Graph::seed_weights(std::uint64_t seed) {
   for (Node& node : nodes_) {
     for (Parameter& p : node.parameters) {
       p.value = Tensor(DType::f32, p.shape);
-      if (node.op == Op::conv2d && p.key == "weight") {
+      if ((node.op == Op::conv2d || node.op == Op::conv_transpose2d) && p.key == "weight") {
         const double fan_out = static_cast<double>(p.shape[0] * p.shape[2] * p.shape[3]) / node.groups;
         fill_normal(p.value, std::sqrt(2.0 / fan_out), random);
       } else if (node.op == Op::linear && p.key == "weight") {

@@ -43,7 +43,7 @@ std::shared_ptr<Constants> make_constants();
 }  // namespace cuda
 
 struct Step {
-  std::string name;  // the QGraph node's name
+  std::string name;  // the QGraph node's name; NAME[PART] where several steps compute one node
   Op op;
   std::string variant;  // the kernel, e.g. conv2d_s8_portable
   Precision precision = Precision::fp32;
@@ -57,6 +57,7 @@ struct Step {
   std::size_t params_bytes = 0;      // cuda: size of the struct that params points to
   std::vector<Constant> constants;   // cuda: its pointers
   std::size_t scratch_bytes = 0;     // cpu: per thread; cuda: the workspace
+  std::int64_t macs = 0;             // multiply-accumulates for one image
   std::size_t packed_bytes = 0;      // weights as this kernel wants them
   std::vector<Completed> completes;  // the QGraph edges whose values exist once this step is done
   std::string note;                  // why this kernel and not a faster one

@@ -46,10 +46,11 @@ Node geometry_of(const QNode& q) {
 void check_fields(const QNode& node) {
   require(is_function(node.op) || (node.alpha == 0 && node.beta == 0), "{}: {} has no alpha or beta", node.name,
           name_of(node.op));
-  const bool slides = node.op == Op::conv2d || node.op == Op::max_pool || node.op == Op::avg_pool;
+  const bool convolves = node.op == Op::conv2d || node.op == Op::conv_transpose2d;
+  const bool slides = convolves || node.op == Op::max_pool || node.op == Op::avg_pool;
   const bool many = node.op == Op::add || node.op == Op::concat || node.op == Op::mul;
   require(slides || node.window == Window{}, "{}: {} has no window", node.name, name_of(node.op));
-  require(node.op == Op::conv2d || node.groups == 1, "{}: {} has no groups", node.name, name_of(node.op));
+  require(convolves || node.groups == 1, "{}: {} has no groups", node.name, name_of(node.op));
   require(many || node.inputs.size() == 1, "{}: {} takes one input, not {}", node.name, name_of(node.op),
           node.inputs.size());
 }
@@ -69,8 +70,6 @@ void check_table(const QNode& node, const QuantParams& out) {
 }
 
 bool usable_scale(float scale) { return std::isnormal(scale) && scale > 0; }
-
-bool has_weights(Op op) { return op == Op::conv2d || op == Op::linear; }
 
 void check_integer_weights(const QNode& node, const QuantParams& in) {
   require(node.weight.dtype() == DType::s8, "{}: INT8 weights of type {}", node.name, name_of(node.weight.dtype()));

@@ -52,8 +52,8 @@ struct QNode {
   // Rule 12, INT8 functions of one value: u8 [256], the output's byte for each byte of the input.
   Tensor table;
 
-  // conv2d, linear. INT8: s8 weights within [-127, 127]; fp32: f32. Layouts as in Graph ([O, C/groups, kh, kw], [O,
-  // F]). batch_norm (fp32 only, what could not be folded): per-channel scale [C].
+  // conv2d, conv_transpose2d, linear. INT8: s8 weights within [-127, 127]; fp32: f32. Layouts as in Graph ([O,
+  // C/groups, kh, kw], [O, F]). batch_norm (fp32 only, what could not be folded): per-channel scale [C].
   Tensor weight;
   Tensor bias;                       // fp32 layers: f32 [O]; empty means none
   std::vector<std::int32_t> bias_q;  // INT8 layers: bias in units of step_in * weight_step[o]   (rule 4)
@@ -81,6 +81,8 @@ struct QGraph {
 };
 
 // Rule 5: the largest |accumulator| that channel `channel` can reach on any input: |bias_q| + sum |w| * max |q - zero|.
+// (No output of a transposed convolution meets all of its weights; the bound that says they all do is kept, as it is
+// safe.)
 std::int64_t accumulator_bound(const QNode& node, const QuantParams& in, std::int64_t channel);
 
 }  // namespace octet

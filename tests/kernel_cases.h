@@ -152,12 +152,18 @@ inline Case weighted_case(const Kernel& reference, Random& random, const ConvSha
   test.inputs = {{.n = s.n, .h = s.h, .w = s.w, .c = s.c}};
   test.output = {.n = s.n, .c = s.out_c};
   slice(test.inputs[0], random), slice(test.output, random);
-  if (!op.starts_with("linear")) set_output_size(s.window, test.inputs[0], test.output);
+  if (op.starts_with("conv_transpose2d")) {
+    const Window& w = s.window;
+    test.output.h = (s.h - 1) * w.stride_h - w.pad_top - w.pad_bottom + w.span_h();
+    test.output.w = (s.w - 1) * w.stride_w - w.pad_left - w.pad_right + w.span_w();
+  } else if (!op.starts_with("linear")) {
+    set_output_size(s.window, test.inputs[0], test.output);
+  }
   owner->params.window = s.window, owner->params.groups = s.groups;
   const bool integer = op.ends_with("_s8");
   (integer ? integer_parts : real_parts)(test, *owner, random, depth);
   test.needed = border_of(s.window, test.inputs[0], test.output);
-  if (op.starts_with("linear")) test.needed = {};
+  if (op.starts_with("linear") || op.starts_with("conv_transpose2d")) test.needed = {};
   test.params = std::shared_ptr<const void>(owner, &owner->params);
   test.set_weights = [owner](const void* packed) { owner->params.weights = packed; };
   if (!integer) bound_reals(reference, test, *owner, depth);

@@ -306,11 +306,29 @@ inline std::vector<Case> halos(const Kernel& reference, Random& random) {
   return cases;
 }
 
+// The reference is the only kernel (planning makes convolutions of them), so these cases hold its promises about
+// memory; its values are held to the interpreter's by the tests of whole graphs.
+inline std::vector<Case> transposed(const Kernel& reference, Random& random) {
+  std::vector<Case> cases;
+  while (cases.size() < 30) {
+    const Window w = random_window(random, 4, true);
+    ConvShape s{random.between(1, 2), random.between(1, 5), random.between(1, 9), random.between(1, 9), 1, w};
+    s.out_c = random.between(1, 20);
+    const int h = (s.h - 1) * w.stride_h - w.pad_top - w.pad_bottom + w.span_h();
+    const int v = (s.w - 1) * w.stride_w - w.pad_left - w.pad_right + w.span_w();
+    if (h < 1 || v < 1) continue;
+    cases.push_back(weighted_case(reference, random, s, std::int64_t{s.c} * w.kernel_h * w.kernel_w));
+  }
+  return cases;
+}
+
 using Maker = std::vector<Case> (*)(const Kernel&, Random&);
 inline const std::map<std::string, Maker>& makers() {
   static const std::map<std::string, Maker> all = {
       {"conv2d_s8", [](const Kernel& k, Random& r) { return convolutions(k, r, false); }},
       {"conv2d_f32", [](const Kernel& k, Random& r) { return convolutions(k, r, false); }},
+      {"conv_transpose2d_s8", transposed},
+      {"conv_transpose2d_f32", transposed},
       {"depthwise_s8", [](const Kernel& k, Random& r) { return convolutions(k, r, true); }},
       {"depthwise_f32", [](const Kernel& k, Random& r) { return convolutions(k, r, true); }},
       {"linear_s8", linears},

@@ -42,6 +42,7 @@ class Interpreter {
   Values compute(const QNode& node, const std::vector<const Values*>& inputs) const {
     switch (node.op) {
       case Op::conv2d:
+      case Op::conv_transpose2d:
       case Op::linear:
         return weighted(node, *inputs[0]);
       case Op::max_pool:
@@ -150,7 +151,24 @@ class Interpreter {
     }
   }
 
-  // Convolution and linear. Calls visit(input index or -1, weight index) for every product of one output.
+  // The transpose: every input element is asked where its taps land, and those that land on (oy, ox) are visited.
+  template <class Visit>
+  static void scatter(const Window& w, const Extent& in, std::int64_t n, std::int64_t c, std::int64_t oy,
+                      std::int64_t ox, Visit visit) {
+    for (std::int64_t y = 0; y < in.h; ++y) {
+      for (std::int64_t x = 0; x < in.w; ++x) {
+        for (std::int64_t ky = 0; ky < w.kernel_h; ++ky) {
+          for (std::int64_t kx = 0; kx < w.kernel_w; ++kx) {
+            const bool lands = y * w.stride_h + ky * w.dilation_h - w.pad_top == oy &&
+                               x * w.stride_w + kx * w.dilation_w - w.pad_left == ox;
+            if (lands) visit(in.at(n, c, y, x), ky * w.kernel_w + kx);
+          }
+        }
+      }
+    }
+  }
+
+  // Convolutions and linear. Calls visit(input index or -1, weight index) for every product of one output.
   template <class Visit>
   void products(const QNode& node, std::int64_t n, std::int64_t o, std::int64_t y, std::int64_t x, Visit visit) const {
     const Extent in = extent(node.inputs[0]);
@@ -161,6 +179,13 @@ class Interpreter {
     }
     const std::int64_t group_in = in.c / node.groups, group_out = node.weight.shape()[0] / node.groups;
     const std::int64_t taps = std::int64_t{node.window.kernel_h} * node.window.kernel_w;
+    if (node.op == Op::conv_transpose2d) {
+      for (std::int64_t c = 0; c < group_in; ++c) {
+        scatter(node.window, in, n, o / group_out * group_in + c, y, x,
+                [&](std::int64_t from, std::int64_t tap) { visit(from, o * per_output + c * taps + tap); });
+      }
+      return;
+    }
     for (std::int64_t c = 0; c < group_in; ++c) {
       window(node.window, in, n, o / group_out * group_in + c, y, x,
              [&](std::int64_t from, std::int64_t tap) { visit(from, o * per_output + c * taps + tap); });

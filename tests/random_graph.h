@@ -59,7 +59,8 @@ inline void randomise_weights(Graph& graph, Random& random, double oddity = 0.05
 
 class GraphMaker {
  public:
-  explicit GraphMaker(Random& random) : random_(random) {}
+  // `transposed`: with transposed convolutions, which ONNX export does not know yet.
+  explicit GraphMaker(Random& random, bool transposed = false) : random_(random), transposed_(transposed) {}
 
   Graph make() {
     // Large enough, now and then, for the kernels that work on sixteen pixels at a time.
@@ -119,6 +120,7 @@ class GraphMaker {
                    ? 1
                    : divisors[static_cast<std::size_t>(random_.between(0, static_cast<int>(divisors.size()) - 1))];
     o.bias = random_.chance(0.7);
+    if (transposed_ && random_.chance(0.15)) return transposed(x, o);
     int out = channels();
     if (o.groups > 1) out = o.groups * (o.groups == in && random_.chance(0.6) ? 1 : random_.between(1, 3));
     made(graph_.conv2d(name("conv"), x, out, o));
@@ -129,6 +131,17 @@ class GraphMaker {
     if (random_.chance(0.3) && made_shape[1] > 1 && made_shape[2] > 1) {
       made(graph_.max_pool(name("pool"), loose_.back(), Window::square(2, 2)));
     }
+  }
+  // Kernel = stride now and then (no outputs overlap), paddings, output paddings and dilations otherwise.
+  void transposed(EdgeId x, ConvOptions o) {
+    Window& w = o.window;
+    if (random_.chance(0.5)) w = Window::square(random_.between(1, 3)), w.stride_h = w.stride_w = w.kernel_h;
+    if (random_.chance(0.3)) w.pad_bottom -= random_.between(0, w.stride_h - 1);
+    if (random_.chance(0.3)) w.pad_right -= random_.between(0, w.stride_w - 1);
+    if (shape(x)[1] * shape(x)[2] * w.stride_h * w.stride_w > 2000) return;
+    made(graph_.conv_transpose2d(name("up"), x, o.groups * random_.between(1, 4), o));
+    if (random_.chance(0.5)) made(graph_.batch_norm(name("bn"), loose_.back()));
+    if (random_.chance(0.5)) activation(loose_.back());
   }
   // A block that keeps the shape, summed with its own input or with a sibling; the operands often live on.
   void residual(EdgeId x) {
@@ -256,6 +269,7 @@ class GraphMaker {
   }
 
   Random& random_;
+  bool transposed_;
   Graph graph_{"fuzz"};
   std::vector<EdgeId> loose_;
   int refused_ = 0;

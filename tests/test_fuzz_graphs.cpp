@@ -106,7 +106,7 @@ std::vector<std::string> random_ignores(const Graph& graph, Random& random) {
 
 void one_case(std::uint64_t seed, Tally& tally) {
   Random random(seed);
-  const Graph graph = GraphMaker(random).make();
+  const Graph graph = GraphMaker(random, true).make();
   const std::int64_t batch = random.between(1, 3);
   const Tensor input = random.tensor(with_batch(batch, graph.edges()[0].shape), random.chance(0.2) ? 100.0 : 2.0);
   const auto report = [&](const QGraph& q, const std::string& error) {

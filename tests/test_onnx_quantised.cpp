@@ -96,12 +96,14 @@ TEST_CASE("a network survives export and import: the same nodes, steps, weights,
 TEST_CASE("random networks give the same outputs after export and import, islands and dead edges included") {
   if (!onnx::available()) return;
   int equal_graphs = 0;
-  for (std::uint64_t seed = 1; seed <= 60; ++seed) {
+  for (std::uint64_t seed = 1; seed <= 80; ++seed) {
     Random random(seed);
     const Graph graph = GraphMaker(random).make();
     const Tensor input = random.tensor(with_batch(2, graph.edges()[0].shape), 2.0);
     const QGraph network = calib::quantise(graph, random_ranges(graph, input, random));
     if (std::ranges::none_of(network.nodes, [](const QNode& n) { return n.precision == Precision::int8; })) continue;
+    // (They have no ONNX form yet.)
+    if (std::ranges::any_of(network.nodes, [](const QNode& n) { return n.op == Op::conv_transpose2d; })) continue;
     const QGraph again = round_trip(network, 14);
     ThreadPool pool(1);
     const Run before = run_once(network, {.batch = 2}, input, pool), after = run_once(again, {.batch = 2}, input, pool);

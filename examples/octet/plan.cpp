@@ -28,7 +28,7 @@ std::vector<Layer> layers_of(const Program& program) {
   for (const Step& step : program.steps) {
     const QNode* node = nullptr;
     for (const QNode& candidate : program.graph.nodes) {
-      if (candidate.name == step.name) node = &candidate;
+      if (step.name == candidate.name || step.name.starts_with(candidate.name + "[")) node = &candidate;
     }
     layers.push_back({&step, node});
   }
@@ -77,7 +77,7 @@ json layer_json(const Program& program, const Layer& layer) {
          {"variant", step.variant},
          {"tile", tile_of(program, step)},
          {"packed_bytes", step.packed_bytes}};
-  j["macs"] = layer.node == nullptr ? 0 : layer.node->macs;
+  j["macs"] = step.macs;
   std::string why = layer.node == nullptr ? "" : layer.node->why;
   if (!step.note.empty()) why += (why.empty() ? "" : "; ") + step.note;
   j["why"] = why;

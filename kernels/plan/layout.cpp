@@ -97,6 +97,7 @@ View Layout::view_of(const Value& v, const Value& root) const {
   view.stride_w = photo ? root.c : pixel_stride(root);
   view.stride_h = view.stride_w * (root.w + root.halo.left + root.halo.right);
   view.stride_n = view.stride_h * (root.h + root.halo.top + root.halo.bottom);
+  view.stride_w *= v.step_x, view.stride_h *= v.step_y;
   return view;
 }
 
@@ -104,8 +105,11 @@ Slot Layout::slot(int index) const {
   const Value& root = (*this)[root_of(index)];
   Slot slot{.place = root.place, .offset = 0, .view = view_of((*this)[index], root)};
   if (root.place != Place::arena) return slot;
+  // (Nothing is part of a phase, so the value's own phase is the only one on the way to its root.)
+  const Value& value = (*this)[index];
+  const std::int64_t row = slot.view.stride_h / value.step_y, column = slot.view.stride_w / value.step_x;
   const std::int64_t element =
-      root.halo.top * slot.view.stride_h + root.halo.left * slot.view.stride_w + channel_offset_of(index);
+      (root.halo.top + value.phase_y) * row + (root.halo.left + value.phase_x) * column + channel_offset_of(index);
   slot.offset = root.offset + element * size_of(root.type);
   return slot;
 }

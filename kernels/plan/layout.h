@@ -12,9 +12,11 @@
 //       |          |      halo.bottom       |          |
 //       +----------+------------------------+----------+
 //
-// or is a slice of its parent: the same pixels, channels [channel_offset, channel_offset + c). In-place concatenation
-// (a producer writes its slice of the joint tensor) and in-place addition (the sum overwrites an operand that nobody
-// needs any more) are both slices; a slice shares its root's halo and lifetime, so the three concerns are one problem.
+// or is a phase of its parent: every step_y-th row from phase_y on, every step_x-th column from phase_x on (a
+// transposed convolution's outputs); or a slice: the same pixels, channels [channel_offset, channel_offset + c).
+// In-place concatenation (a producer writes its slice of the joint tensor) and in-place addition (the sum overwrites an
+// operand that nobody needs any more) are both slices; a slice shares its root's halo and lifetime, so the three
+// concerns are one problem.
 #pragma once
 
 #include <string>
@@ -39,6 +41,8 @@ struct Value {
   EdgeId edge = -1;
   int parent = -1;
   int channel_offset = 0;
+  int phase_y = 0, phase_x = 0, step_y = 1, step_x = 1;
+  bool is_phase = false;
   // Of roots:
   Halo halo;
   int first = -1, last = -1;  // steps between which the memory is in use

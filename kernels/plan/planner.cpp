@@ -7,24 +7,19 @@
 #include "runtime/float_environment.h"
 
 namespace octet::kernels {
-namespace {
-
 std::string typed(const char* op, const Value& v) {
   return fmt::format("{}_{}", op, v.type == DType::f32 ? "f32" : "s8");
 }
 
-// What a kernel may rely on about its input's integers; a halo holds the zero point.
 void set_input_range(ConvParams& params, const Value& input) {
   const std::int32_t lowest = std::min(input.lowest, input.fill), highest = std::max(input.highest, input.fill);
   params.non_negative = input.type != DType::f32 && lowest >= 0;
   params.seven_bits = params.non_negative && highest <= 127;
 }
 
-}  // namespace
-
 const QNode* not_for_cuda(const QGraph& graph) {
   const auto found = std::ranges::find_if(graph.nodes, [](const QNode& node) {
-    return is_function(node.op) || node.op == Op::mul || node.op == Op::softmax;
+    return is_function(node.op) || node.op == Op::mul || node.op == Op::softmax || node.op == Op::conv_transpose2d;
   });
   return found == graph.nodes.end() ? nullptr : &*found;
 }
@@ -70,12 +65,25 @@ Pending& Planner::emit(const QNode& node, std::string op, std::vector<int> input
   pending.inputs = std::move(inputs);
   pending.output = output;
   Step& step = pending.step;
-  step.name = node.name, step.op = node.op, step.precision = node.precision;
+  step.name = node.name, step.op = node.op, step.precision = node.precision, step.macs = node.macs;
   step.params = std::move(params);
   step.completes = {{node.output, output}};
   pending.kernel.put_into(step);
   steps_.push_back(std::move(pending));
   return steps_.back();
+}
+
+// `output` is the edge's value or a part of it.
+Pending& Planner::emit_weighted(const QNode& node, std::string op, int input, int output,
+                                std::shared_ptr<ConvData> data) {
+  if (node.precision == Precision::int8) {
+    Value& whole = layout_[value_of_[node.output] >= 0 ? value_of_[node.output] : output];
+    whole.lowest = data->params.epilogue.lo, whole.highest = data->params.epilogue.hi;
+  }
+  Pending& step = emit(node, std::move(op), {input}, output, std::shared_ptr<const void>(data, &data->params));
+  step.weights = node.weight;
+  step.conv = data.get();
+  return step;
 }
 
 void Planner::make_input() {
@@ -131,13 +139,7 @@ void Planner::lower_conv(const QNode& node) {
   const QNode* pool = pool_to_fuse(node, op, input, *data);
   data->params.fused_max_pool = pool != nullptr;
   const int output = make_value(pool != nullptr ? pool->output : node.output);
-  if (node.precision == Precision::int8) {
-    layout_[output].lowest = data->params.epilogue.lo, layout_[output].highest = data->params.epilogue.hi;
-  }
-  Pending& step =
-      emit(node, typed(op, layout_[input]), {input}, output, std::shared_ptr<const void>(data, &data->params));
-  step.weights = node.weight;
-  step.conv = data.get();
+  Pending& step = emit_weighted(node, typed(op, layout_[input]), input, output, std::move(data));
   if (pool == nullptr) return;
   fused_.insert(pool->output);
   step.step.completes = {{pool->output, output}};
@@ -149,14 +151,9 @@ void Planner::lower_linear(const QNode& node) {
   const int input = value_of_[node.inputs[0]] == value_of_[graph_.input] ? real_input() : value_of_[node.inputs[0]];
   set_input_range(data->params, layout_[input]);
   const int output = make_value(node.output);
-  if (node.precision == Precision::int8) {
-    layout_[output].lowest = data->params.epilogue.lo, layout_[output].highest = data->params.epilogue.hi;
-  }
-  Pending& step =
-      emit(node, typed("linear", layout_[input]), {input}, output, std::shared_ptr<const void>(data, &data->params));
+  Pending& step = emit_weighted(node, typed("linear", layout_[input]), input, output, std::move(data));
   const Value& in = layout_[input];
   step.weights = columns_to_nhwc(node.weight, in.c, in.h, in.w);
-  step.conv = data.get();
 }
 
 void Planner::copy_into(const std::string& name, EdgeId from_edge, int from, EdgeId to_edge, int to) {
@@ -211,6 +208,8 @@ void Planner::lower(const QNode& node) {
   switch (node.op) {
     case Op::conv2d:
       return lower_conv(node);
+    case Op::conv_transpose2d:
+      return lower_conv_transpose(node);
     case Op::linear:
       return lower_linear(node);
     case Op::concat:

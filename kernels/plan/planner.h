@@ -11,6 +11,11 @@
 
 namespace octet::kernels {
 
+// "conv2d" for a value of bytes or floats: "conv2d_s8" or "conv2d_f32".
+std::string typed(const char* op, const Value& v);
+// What a kernel may rely on about its input's integers; a halo holds the zero point.
+void set_input_range(ConvParams& params, const Value& input);
+
 struct Pending {
   Step step;
   Selection kernel;
@@ -31,6 +36,7 @@ class Planner {
   void make_input();
   void lower(const QNode& node);
   void lower_conv(const QNode& node);
+  void lower_conv_transpose(const QNode& node);
   void lower_linear(const QNode& node);
   void lower_concat(const QNode& node);
   void lower_quantise(const QNode& node);
@@ -46,6 +52,7 @@ class Planner {
   int real_input();  // the network's input as an NHWC f32 activation, made when first asked for
   Pending& emit(const QNode& node, std::string op, std::vector<int> inputs, int output,
                 std::shared_ptr<const void> params);
+  Pending& emit_weighted(const QNode& node, std::string op, int input, int output, std::shared_ptr<ConvData> data);
   void copy_into(const std::string& name, EdgeId from_edge, int from, EdgeId to_edge, int to);
 
   // 2. memory

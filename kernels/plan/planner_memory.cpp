@@ -12,14 +12,17 @@ bool is_copy(const Pending& p) { return p.step.op == Op::concat && p.inputs.size
 
 }  // namespace
 
-// A root in the arena that nothing else is a slice of and whose maker can be told to write elsewhere.
+// A root in the arena that no other value is a slice of and whose maker can be told to write elsewhere.
 bool Planner::shareable(int value) const {
   const Value& v = layout_[value];
   if (v.parent >= 0 || v.place != Place::arena || value == real_input_) return false;
+  bool in_phases = false;  // whose writers go wherever it goes
   for (int i = 0; i < layout_.size(); ++i) {
-    if (layout_[i].parent == value) return false;
+    if (layout_[i].parent != value) continue;
+    if (!layout_[i].is_phase) return false;
+    in_phases = true;
   }
-  return std::ranges::count_if(steps_, [&](const Pending& p) { return p.output == value; }) == 1;
+  return in_phases || std::ranges::count_if(steps_, [&](const Pending& p) { return p.output == value; }) == 1;
 }
 
 // Whether what is written into `slice` lies as the kernels of `from` want it. On a GPU they want 16-byte alignment, and

@@ -238,6 +238,8 @@ class Exporter {
         return;
       case Op::conv2d:
         return finish(node, "Conv", weighted_inputs(node), window_attributes(node, true));
+      case Op::conv_transpose2d:
+        break;
       case Op::linear:
         return finish(node, "Gemm", weighted_inputs(node), {integer("transB", 1)});
       case Op::max_pool:

@@ -13,8 +13,6 @@
 namespace octet::onnx {
 namespace {
 
-bool has_weights(Op op) { return op == Op::conv2d || op == Op::linear; }
-
 // A layer's real scale and shift behind its integer product: the batch-norm that was folded into it.
 struct Affine {
   std::vector<double> scale, shift;

@@ -1,0 +1,18 @@
+// conv_transpose2d_f32_reference: the definition of a transposed convolution; see convolve.h. Planning splits one into
+// ordinary convolutions (plan/planner_transpose.cpp), so this runs where that does not work, and where it is asked for.
+#include "kernels/reference/convolve.h"
+
+namespace octet::kernels {
+
+extern const Kernel conv_transpose2d_f32_reference;
+const Kernel conv_transpose2d_f32_reference = {
+    .op = "conv_transpose2d_f32",
+    .isa = "reference",
+    .refuse = accept,
+    .tiles = reference::rows,
+    .run = reference::convolve<reference::Reals, true>,
+    .packed_bytes = reference::plain_bytes<float, reference::weight_count>,
+    .pack = reference::plain_pack<float, reference::weight_count>,
+};
+
+}  // namespace octet::kernels

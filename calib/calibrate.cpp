@@ -28,7 +28,7 @@ std::string observer_behind(const Graph& graph, EdgeId edge) {
   const Edge& e = edge_of(graph, edge);
   if (!e.observer.empty() || e.producer < 0) return e.observer;
   const Node& producer = node_of(graph, e.producer);
-  const bool hands_on = producer.op == Op::max_pool || producer.op == Op::flatten;
+  const bool hands_on = producer.op == Op::max_pool || producer.op == Op::flatten || producer.op == Op::to_dense;
   return hands_on ? observer_behind(graph, producer.inputs[0]) : "";
 }
 
@@ -77,7 +77,7 @@ Calibrator::Calibrator(const Graph& graph, const CalibrationOptions& options, Th
   for (std::size_t i = 0; i < graph.edges().size(); ++i) {
     const std::string& observer = graph.edges()[i].observer;
     if (observer.empty()) continue;
-    watches_.push_back({observer, observers_.size()});
+    watches_.push_back({observer, observers_.size(), wide_edge(graph, static_cast<EdgeId>(i))});
     const bool histogram = options.histograms && !notebook && options.range.method == Method::max;
     observers_.push_back(
         make_observer(histogram ? Method::mse : options.range.method, options.bins, notebook ? 1.0f : 0.0f));
@@ -120,9 +120,13 @@ void Calibrator::share_observers(const Graph& graph) {
   }
 }
 
-Tensor Calibrator::observe(const Tensor& batch) {
+Tensor Calibrator::observe(const Tensor& batch) { return observe_batch(batch, batch.shape()[0]); }
+Tensor Calibrator::observe(const SparseTensor& batch) { return observe_batch(batch, batch.batch); }
+
+template <class Batch>
+Tensor Calibrator::observe_batch(const Batch& batch, std::int64_t images) {
   const auto dims = program_->output_like.shape().dims();
-  std::vector<std::int64_t> shape{batch.shape()[0]};
+  std::vector<std::int64_t> shape{images};
   shape.insert(shape.end(), dims.begin(), dims.end());
   Tensor output(DType::f32, Shape(shape));
   const Context::Hook hook = [&](EdgeId edge, const View& view) {
@@ -134,7 +138,7 @@ Tensor Calibrator::observe(const Tensor& batch) {
     for (const std::size_t observer : found->second) observers_[observer]->observe(view);
   };
   context_->run(batch, output, &hook);
-  images_ += batch.shape()[0];
+  images_ += images;
   return output;
 }
 
@@ -197,7 +201,9 @@ Ranges Calibrator::ranges() const {
   }
   r.images = images_;
   for (const Watch& watch : watches_) {
-    r.edges.push_back(choose_range(watch.name, *observers_[watch.observer], options_.range));
+    const Observer& seen = *observers_[watch.observer];
+    r.edges.push_back(watch.wide ? choose_wide_range(watch.name, seen)
+                                 : choose_range(watch.name, seen, options_.range));
   }
   sum_add_ranges(r);
   return r;

@@ -41,6 +41,7 @@ class Calibrator {
 
   // Runs one batch and returns the network's outputs, so that calibrating also scores. Throws Error on NaN.
   Tensor observe(const Tensor& batch);
+  Tensor observe(const SparseTensor& batch);  // of a sparse network
   // What has been seen so far. Throws Error when that is nothing.
   Ranges ranges() const;
 
@@ -50,8 +51,11 @@ class Calibrator {
   struct Watch {
     std::string name;
     std::size_t observer;  // in observers_; several names may share one
+    bool wide = false;     // runtime/graph.h: wide_edge()
   };
   void share_observers(const Graph& graph);
+  template <class Batch>
+  Tensor observe_batch(const Batch& batch, std::int64_t images);
   void sum_add_ranges(Ranges& ranges) const;
 
   CalibrationOptions options_;

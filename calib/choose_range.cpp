@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "calib/affine_search.h"
+#include "runtime/arithmetic.h"
 #include "runtime/error.h"
 
 namespace octet::calib {
@@ -70,6 +71,16 @@ EdgeRange choose_range(const std::string& name, const Observer& observer, const 
     range.amax = std::max(std::fabs(found.min), std::fabs(found.max));
   }
   range.quant = quant_params(o.scheme, o.reduce_range, range.amax, range.min, range.max, o.rule.num_bits);
+  return range;
+}
+
+EdgeRange choose_wide_range(const std::string& name, const Observer& observer) {
+  require(observer.count() > 0, "calibration saw no value of the edge '{}'", name);
+  EdgeRange range{.observer = name, .amax = observer.amax(), .min = observer.min(), .max = observer.max()};
+  if (observer.histogram() != nullptr) range.histogram = sketch_of(*observer.histogram());
+  range.quant.lo = -QuantParams::kWide, range.quant.hi = QuantParams::kWide;
+  range.quant.dead = range.amax <= arithmetic::kDeadRange;
+  range.quant.step = arithmetic::symmetric_step(range.amax, QuantParams::kWide);
   return range;
 }
 

@@ -32,5 +32,8 @@ std::unique_ptr<Observer> make_observer(Method method, int bins, float floor);
 
 // Throws Error when the observer has seen nothing or is of the wrong kind.
 EdgeRange choose_range(const std::string& name, const Observer& observer, const RangeOptions& options);
+// Of a wide edge (runtime/graph.h): everything that was seen, symmetric, in 15 bits and a sign. With steps that fine
+// nothing is won by clipping, so the method of other edges does not apply.
+EdgeRange choose_wide_range(const std::string& name, const Observer& observer);
 
 }  // namespace octet::calib

@@ -48,6 +48,10 @@ void for_each_input(Node& layer, std::size_t channels, const Use& use) {
   const std::size_t groups = static_cast<std::size_t>(layer.groups), in_group = channels / groups;
   const std::size_t per_channel = per_output / in_group;  // a kernel's taps, or the pixels that a flatten laid out
   for (std::size_t i = 0; i < values.size(); ++i) {
+    if (layer.op == Op::sparse_conv) {  // channels last
+      use(i % channels, values[i]);
+      continue;
+    }
     const std::size_t group = i / per_output / (outputs / groups);
     use(group * in_group + i % per_output / per_channel, values[i]);
   }

@@ -81,7 +81,9 @@ Graph fold_batch_norm(const Graph& graph, FoldArithmetic arithmetic) {
     if (!observer.empty()) result.observe(to, observer);
   };
   const Edge& input = graph.edges()[static_cast<std::size_t>(graph.input_edge())];
-  carry_over(graph.input_edge(), result.input(input.name, input.shape));
+  carry_over(graph.input_edge(),
+             input.level < 0 ? result.input(input.name, input.shape)
+                             : result.sparse_input(input.name, static_cast<int>(input.shape[0]), grid_of(input.shape)));
 
   for (std::size_t i = 0; i < graph.nodes().size(); ++i) {
     const Node& node = graph.nodes()[i];

@@ -11,12 +11,13 @@
 namespace octet::calib {
 namespace {
 
-bool keeps_range(Op op) { return op == Op::max_pool || op == Op::flatten; }
+bool keeps_range(Op op) { return op == Op::max_pool || op == Op::flatten || op == Op::to_dense; }
 
 std::int64_t macs_of(const Node& node, const Shape& input, const Shape& output) {
   if (!has_weights(node.op)) return 0;
   const Shape& w = node.parameter("weight").shape();
   if (node.op == Op::conv_transpose2d) return input[1] * input[2] * w.elements();  // each input meets every weight
+  if (node.op == Op::sparse_conv) return w.elements();
   const std::int64_t per_output = w.elements() / w[0];
   return output.elements() * per_output;
 }
@@ -34,6 +35,8 @@ QNode geometry_of(const Node& node) {
   return {.name = node.name,
           .op = node.op,
           .window = node.window,
+          .sparse = node.sparse,
+          .inverse_of = node.inverse_of,
           .groups = node.groups,
           .ceil_mode = node.ceil_mode,
           .count_include_pad = node.count_include_pad,
@@ -203,7 +206,7 @@ void Lowering::notebook_weights(QNode& node, const Node& source, EdgeId output) 
 // What rounding the weights takes from the mean of the channel's sums: sum of (w - step * v) * mean of w's input.
 double Lowering::bias_correction(const Node& source, std::size_t channel, const QNode& node) const {
   const auto found = ranges_->input_means.find(source.name);
-  if (found == ranges_->input_means.end()) return 0;
+  if (found == ranges_->input_means.end() || source.op == Op::sparse_conv) return 0;
   const std::vector<float>& means = found->second;
   const Tensor& weight = source.parameter("weight");
   const auto outputs = static_cast<std::size_t>(weight.shape()[0]), groups = static_cast<std::size_t>(source.groups);

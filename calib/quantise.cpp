@@ -14,7 +14,8 @@ namespace octet::calib {
 namespace {
 
 bool quantisable(const Node& node) {
-  return node.op != Op::batch_norm && node.op != Op::relu && node.op != Op::relu6 && node.op != Op::flatten;
+  return node.op != Op::batch_norm && node.op != Op::relu && node.op != Op::relu6 && node.op != Op::flatten &&
+         node.op != Op::to_dense;
 }
 
 }  // namespace

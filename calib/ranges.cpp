@@ -78,7 +78,8 @@ EdgeRange edge_from_json(const json& e) {
           r.amax);
   require(std::isnormal(r.quant.step) && r.quant.step > 0, "edge '{}': the step {} is not a positive number",
           r.observer, r.quant.step);
-  const bool fits = (r.quant.lo >= -128 && r.quant.hi <= 127) || (r.quant.lo >= 0 && r.quant.hi <= 255);
+  const bool fits = (r.quant.wide() && r.quant.zero == 0) || (r.quant.lo >= -128 && r.quant.hi <= 127) ||
+                    (r.quant.lo >= 0 && r.quant.hi <= 255);
   read_histogram(e, r);
   require(fits && r.quant.lo < r.quant.hi && r.quant.zero >= r.quant.lo && r.quant.zero <= r.quant.hi,
           "edge '{}': zero point {} and range [{}, {}] do not make 8 bits", r.observer, r.quant.zero, r.quant.lo,

@@ -16,7 +16,8 @@ struct Epilogue {
     real,          // rule 13: float(acc) * multiplier[c] is stored as f32
   };
   Form form = Form::one_multiply;
-  const std::int32_t* bias = nullptr;  // rule 4's B[c] = bias_q[c] - zero_in * sum(w[c]); one per output channel
+  const std::int32_t* bias = nullptr;  // rule 4's B[c] = bias_q[c] - zero_in * sum(w[c]); one per output channel.
+                                       // sparse_conv: bias_q[c] alone
   const float* multiplier = nullptr;   // one per output channel
   float scale_out = 0;                 // notebook only
   std::int32_t lo = -127, hi = 127;    // the layer's own limits after ReLU (rule 8)
@@ -25,11 +26,12 @@ struct Epilogue {
   bool fits_int32 = false;
 };
 
-// conv2d_s8, depthwise_s8, linear_s8 and their f32 twins. For linear, the window is 1x1 and the input view's
-// (h, w, c) are the features in the order in which the weights were packed.
+// conv2d_s8, depthwise_s8, linear_s8, sparse_conv_s8 and their f32 twins. For linear, the window is 1x1 and the input
+// view's (h, w, c) are the features in the order in which the weights were packed.
 struct ConvParams {
   Window window;
   std::int32_t groups = 1;
+  std::int32_t taps = 1;          // sparse_conv, in place of the window
   std::int32_t zero_in = 0;       // what lies outside of the input (rule 8: padding is the zero point)
   bool non_negative = false;      // no input value is below 0, so s8 bytes may be read as u8
   bool seven_bits = false;        // every input value lies in [0, 127]
@@ -56,6 +58,12 @@ struct AddParams {
   std::int32_t zero_in[kMaxInputs] = {};
   std::int32_t zero_out = 0, lo = -127, hi = 127;
   float clamp_lo = 0, clamp_hi = 0;  // f32
+};
+
+// A sparse activation of `depth` levels of z becomes a dense map; cells without a site hold `fill`, the zero point.
+struct ToDenseParams {
+  std::int32_t depth = 1;
+  std::int32_t fill = 0;
 };
 
 // f32 -> 8 bits (rule 2) and back.

@@ -5,9 +5,10 @@
 
 namespace octet {
 
-// `u8` holds affine activations (zero point 0..255) and photos, `s8` symmetric activations and weights, `s32` biases
-// and accumulators. `f16` is IEEE half precision; the CPU stores it only (files, weights), it does not compute in it.
-enum class DType : std::uint8_t { f32, f16, s8, u8, s32, s64, f64 };
+// `u8` holds affine activations (zero point 0..255) and photos, `s8` symmetric activations and weights, `s16` the wide
+// input of a sparse network (QuantParams::kWide), `s32` biases and accumulators. `f16` is IEEE half precision; the CPU
+// stores it only (files, weights), it does not compute in it.
+enum class DType : std::uint8_t { f32, f16, s8, u8, s32, s64, f64, s16 };
 
 constexpr int size_of(DType type) {
   switch (type) {
@@ -15,6 +16,7 @@ constexpr int size_of(DType type) {
     case DType::u8:
       return 1;
     case DType::f16:
+    case DType::s16:
       return 2;
     case DType::f32:
     case DType::s32:
@@ -42,6 +44,8 @@ constexpr const char* name_of(DType type) {
       return "s64";
     case DType::f64:
       return "f64";
+    case DType::s16:
+      return "s16";
   }
   return "?";
 }
@@ -63,6 +67,10 @@ struct DTypeOf<std::int8_t> {
 template <>
 struct DTypeOf<std::uint8_t> {
   static constexpr DType value = DType::u8;
+};
+template <>
+struct DTypeOf<std::int16_t> {
+  static constexpr DType value = DType::s16;
 };
 template <>
 struct DTypeOf<std::int32_t> {

@@ -16,6 +16,10 @@ class Executor {
   // Both return false when a NaN reached a quantiser.
   [[nodiscard]] virtual bool run(const Tensor& input, Tensor& output, const Context::Hook* hook) = 0;
   [[nodiscard]] virtual bool run_timed(const Tensor& input, Tensor& output, const Context::StepTimer& timer) = 0;
+  // Sparse networks; the input has been checked too. Throws Error where a device cannot run them.
+  [[nodiscard]] virtual bool run(const SparseTensor& input, Tensor& output, const Context::Hook* hook);
+  [[nodiscard]] virtual bool run_timed(const SparseTensor& input, Tensor& output, const Context::StepTimer& timer);
+  virtual const SparseGeometry* geometry() const { return nullptr; }
   virtual Tensor host_tensor(DType type, const Shape& shape) const { return Tensor(type, shape); }
   virtual std::size_t memory_bytes() const = 0;
 

@@ -8,10 +8,11 @@
 namespace octet {
 namespace {
 
-constexpr const char* kOpNames[] = {"conv2d",   "conv_transpose2d", "linear",          "batch_norm", "relu", "relu6",
-                                    "max_pool", "avg_pool",         "global_avg_pool", "flatten",    "add",  "concat",
-                                    "sigmoid",  "hard_sigmoid",     "hard_swish",      "leaky_relu", "clip", "mul",
-                                    "softmax",  "quantise",         "dequantise"};
+constexpr const char* kOpNames[] = {
+    "conv2d",   "conv_transpose2d", "linear",          "batch_norm", "relu",      "relu6",
+    "max_pool", "avg_pool",         "global_avg_pool", "flatten",    "add",       "concat",
+    "sigmoid",  "hard_sigmoid",     "hard_swish",      "leaky_relu", "clip",      "mul",
+    "softmax",  "sparse_conv",      "to_dense",        "quantise",   "dequantise"};
 
 // Whether every window that starts in the leading padding reaches an element: with dilation it may step over a small
 // input. Padding is smaller than the window here, so some tap is >= 0; the first such one is below `dilation`.
@@ -22,6 +23,8 @@ bool touches_input(std::int64_t input, std::int64_t stride, std::int64_t pad, st
   }
   return true;
 }
+
+bool is_sparse(const Shape& shape) { return shape.rank() == 4; }
 
 Shape chw(std::int64_t c, std::int64_t h, std::int64_t w) { return Shape{c, h, w}; }
 
@@ -75,7 +78,9 @@ const char* name_of(Op op) { return kOpNames[static_cast<int>(op)]; }
 
 bool is_function(Op op) { return op >= Op::sigmoid && op <= Op::clip; }
 
-bool has_weights(Op op) { return op == Op::conv2d || op == Op::conv_transpose2d || op == Op::linear; }
+bool has_weights(Op op) {
+  return op == Op::conv2d || op == Op::conv_transpose2d || op == Op::linear || op == Op::sparse_conv;
+}
 
 Op op_named(std::string_view name) {
   const auto* found = std::ranges::find(kOpNames, name);
@@ -152,6 +157,7 @@ Shape infer_shape(const Node& node, std::span<const Shape> inputs) {
       require(in.rank() == 3, "{}: needs a [channels, height, width] input, got {}", node.name, in.str());
       return chw(in[0], 1, 1);
     case Op::flatten:
+      require(!is_sparse(in), "{}: flattens a sparse activation", node.name);
       return Shape{in.elements()};
     case Op::add: {
       require(inputs.size() >= 2, "{}: an add of one input", node.name);
@@ -159,14 +165,15 @@ Shape infer_shape(const Node& node, std::span<const Shape> inputs) {
       return in;
     }
     case Op::concat: {
-      require(in.rank() == 3, "{}: concatenates [channels, height, width], got {}", node.name, in.str());
+      require(in.rank() == 3 || is_sparse(in), "{}: concatenates [channels, height, width], got {}", node.name,
+              in.str());
       std::int64_t channels = 0;
       for (const Shape& s : inputs) {
-        require(s.rank() == 3 && s[1] == in[1] && s[2] == in[2], "{}: concatenates {} and {}", node.name, in.str(),
-                s.str());
+        require(s.rank() == in.rank() && std::ranges::equal(s.dims().subspan(1), in.dims().subspan(1)),
+                "{}: concatenates {} and {}", node.name, in.str(), s.str());
         channels += s[0];
       }
-      return chw(channels, in[1], in[2]);
+      return is_sparse(in) ? Shape{channels, in[1], in[2], in[3]} : chw(channels, in[1], in[2]);
     }
     case Op::mul: {
       require(inputs.size() == 2, "{}: a product of {} inputs, two were expected", node.name, inputs.size());
@@ -175,6 +182,20 @@ Shape infer_shape(const Node& node, std::span<const Shape> inputs) {
       require(by == in || per_channel, "{}: multiplies {} and {}", node.name, in.str(), by.str());
       return in;
     }
+    case Op::sparse_conv: {
+      const Shape& w = weight();
+      require(is_sparse(in) && w.rank() == 5 && w[0] > 0 && w[4] == in[0],
+              "{}: a weight of {} does not fit the input {}; [O,kz,ky,kx,C] and [C,Z,Y,X] were expected", node.name,
+              w.str(), in.str());
+      const SparseWindow& s = node.sparse;
+      require(w[1] == s.kernel[0] && w[2] == s.kernel[1] && w[3] == s.kernel[2],
+              "{}: a weight of {} for a kernel of {}x{}x{}", node.name, w.str(), s.kernel[0], s.kernel[1], s.kernel[2]);
+      const SparseGrid grid = s.inverse ? s.restored : output_grid(node.name, grid_of(in), s);
+      return Shape{w[0], grid.z, grid.y, grid.x};
+    }
+    case Op::to_dense:
+      require(is_sparse(in), "{}: needs a sparse [channels, z, y, x] input, got {}", node.name, in.str());
+      return chw(in[0] * in[1], in[2], in[3]);
     case Op::clip:
       require(node.alpha <= node.beta, "{}: a clip to [{}, {}]", node.name, node.alpha, node.beta);
       return in;
@@ -201,6 +222,25 @@ EdgeId Graph::input(std::string name, Shape shape) {
   return input_ = static_cast<EdgeId>(edges_.size()) - 1;
 }
 
+EdgeId Graph::sparse_input(std::string name, int channels, const SparseGrid& grid) {
+  require(input_ < 0, "{}: a second input '{}': one is supported", name_, name);
+  require(channels > 0, "{}: the input {} has {} channels", name_, name, channels);
+  const int level = sparse_.add_input(grid);
+  edges_.push_back({std::move(name), Shape{channels, grid.z, grid.y, grid.x}, -1, "", level});
+  return input_ = static_cast<EdgeId>(edges_.size()) - 1;
+}
+
+// The sites of a node's output: its input's, unless a convolution changes them.
+int Graph::level_of(const Node& node) {
+  const int level = edges_[node.inputs[0]].level;
+  for (const EdgeId edge : node.inputs) {
+    require(edges_[edge].level == level, "{}: its inputs {} and {} have different sites", node.name,
+            edges_[node.inputs[0]].name, edges_[edge].name);
+  }
+  if (node.op == Op::sparse_conv) return sparse_.add(node.name, level, node.sparse, node.inverse_of).level;
+  return node.op == Op::to_dense ? -1 : level;
+}
+
 EdgeId Graph::append(Node node) {
   require(!node.name.empty(), "{}: a {} node without a name", name_, name_of(node.op));
   require(input_ < 0 || edges_[input_].name != node.name, "the input and a node are both named '{}'", node.name);
@@ -213,7 +253,7 @@ EdgeId Graph::append(Node node) {
   }
   const Shape shape = infer_shape(node, shapes);
   node.output = static_cast<EdgeId>(edges_.size());
-  edges_.push_back({node.name, shape, static_cast<int>(nodes_.size()), ""});
+  edges_.push_back({node.name, shape, static_cast<int>(nodes_.size()), "", level_of(node)});
   nodes_.push_back(std::move(node));
   return nodes_.back().output;
 }
@@ -240,6 +280,36 @@ EdgeId Graph::convolution(std::string name, Op op, EdgeId x, int out_channels, c
   if (o.bias) node.parameters.push_back({"bias", Shape{out_channels}, {}});
   return append(std::move(node));
 }
+
+EdgeId Graph::sparse_conv(std::string name, EdgeId x, int out_channels, const SparseConvOptions& o) {
+  const Shape& in = edges_.at(x).shape;
+  require(is_sparse(in), "{}: a sparse convolution needs a sparse [channels, z, y, x] input, got {}", name, in.str());
+  Node node{.name = std::move(name), .op = Op::sparse_conv, .inputs = {x}};
+  node.sparse = {.kernel = o.kernel, .stride = o.stride, .padding = o.padding, .dilation = o.dilation};
+  node.sparse.submanifold = o.submanifold;
+  for (std::size_t axis = 0; o.submanifold && axis < 3; ++axis) {
+    node.sparse.padding[axis] = o.dilation[axis] * (o.kernel[axis] - 1) / 2;
+  }
+  node.parameters.push_back({"weight", Shape{out_channels, o.kernel[0], o.kernel[1], o.kernel[2], in[0]}, {}});
+  if (o.bias) node.parameters.push_back({"bias", Shape{out_channels}, {}});
+  return append(std::move(node));
+}
+
+EdgeId Graph::inverse_sparse_conv(std::string name, EdgeId x, int out_channels, const std::string& undoes, bool bias) {
+  const Shape& in = edges_.at(x).shape;
+  require(is_sparse(in), "{}: a sparse convolution needs a sparse [channels, z, y, x] input, got {}", name, in.str());
+  const RulebookPlan& forward = sparse_.of(name, undoes);
+  Node node{.name = std::move(name), .op = Op::sparse_conv, .inputs = {x}, .sparse = forward.window};
+  node.sparse.inverse = true;
+  node.sparse.restored = sparse_.levels()[static_cast<std::size_t>(forward.from)].grid;
+  node.inverse_of = undoes;
+  const SparseWindow::Triple& k = forward.window.kernel;
+  node.parameters.push_back({"weight", Shape{out_channels, k[0], k[1], k[2], in[0]}, {}});
+  if (bias) node.parameters.push_back({"bias", Shape{out_channels}, {}});
+  return append(std::move(node));
+}
+
+EdgeId Graph::to_dense(std::string name, EdgeId x) { return unary(std::move(name), Op::to_dense, x); }
 
 EdgeId Graph::linear(std::string name, EdgeId x, int out_features, bool bias) {
   Node node{.name = std::move(name), .op = Op::linear, .inputs = {x}};
@@ -319,6 +389,15 @@ std::vector<int> Graph::consumers(EdgeId edge) const {
     if (std::ranges::find(nodes_[i].inputs, edge) != nodes_[i].inputs.end()) found.push_back(static_cast<int>(i));
   }
   return found;
+}
+
+SparseGrid grid_of(const Shape& shape) { return {shape[1], shape[2], shape[3]}; }
+
+bool wide_edge(const Graph& graph, EdgeId edge) {
+  if (edge != graph.input_edge() || graph.edges()[static_cast<std::size_t>(edge)].level < 0) return false;
+  return std::ranges::all_of(graph.consumers(edge), [&](int node) {
+    return graph.nodes()[static_cast<std::size_t>(node)].op == Op::sparse_conv;
+  });
 }
 
 void Graph::validate_structure() const {

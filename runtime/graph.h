@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "runtime/quant_params.h"
+#include "runtime/sparse_plan.h"
 #include "runtime/tensor.h"
 #include "runtime/window.h"
 
@@ -44,6 +45,9 @@ enum class Op : std::uint8_t {
   // Only in float: the contract has no integers for them.
   mul,      // two inputs of one shape, or [C,H,W] * [C,1,1]
   softmax,  // over the channels of each pixel; of [F], over the features
+  // Sparse activations (runtime/sparse.h): edges of rank 4, [C,Z,Y,X], of which only the sites exist.
+  sparse_conv,  // weight [O, kz, ky, kx, C] (spconv 2's order), bias [O]; submanifold, strided or inverse
+  to_dense,     // [C,Z,Y,X] -> [C*Z,Y,X], channel c * Z + z; 0 where no site is
   // In a QGraph, and in a Graph that was imported from a quantised file (runtime/onnx/):
   quantise,
   dequantise,
@@ -73,6 +77,8 @@ struct Node {
   std::vector<EdgeId> inputs;
   EdgeId output = -1;
   Window window;
+  SparseWindow sparse;     // sparse_conv
+  std::string inverse_of;  // sparse_conv, inverse: the convolution that it undoes
   int groups = 1;
   bool ceil_mode = false;
   bool count_include_pad = false;
@@ -88,14 +94,22 @@ struct Node {
 
 struct Edge {
   std::string name;      // the producer's name, or the input's
-  Shape shape;           // without the batch
+  Shape shape;           // without the batch; rank 4, [C,Z,Y,X], where the activation is sparse
   int producer = -1;     // node index; -1 for the graph's input
   std::string observer;  // the name under which its range is recorded; empty: not observed
+  int level = -1;        // sparse: which set of sites (Graph::sparse_plan); -1 for a dense edge
 };
 
 struct ConvOptions {
   Window window;
   int groups = 1;
+  bool bias = true;
+};
+
+// Triples are z, y, x. A submanifold convolution is centred whatever `padding` says.
+struct SparseConvOptions {
+  SparseWindow::Triple kernel{3, 3, 3}, stride{1, 1, 1}, padding{0, 0, 0}, dilation{1, 1, 1};
+  bool submanifold = false;
   bool bias = true;
 };
 
@@ -105,6 +119,12 @@ class Graph {
 
   // Building. Every call infers the shape and throws Error naming the node when something does not fit.
   EdgeId input(std::string name, Shape shape);  // one input, [C,H,W] or [F]
+  // Instead of input(): sites on a grid, each with `channels` features. Flat grids have z = 1.
+  EdgeId sparse_input(std::string name, int channels, const SparseGrid& grid);
+  EdgeId sparse_conv(std::string name, EdgeId x, int out_channels, const SparseConvOptions& options);
+  // Back to the sites (and the grid) that the sparse convolution named `undoes` started from, with its geometry.
+  EdgeId inverse_sparse_conv(std::string name, EdgeId x, int out_channels, const std::string& undoes, bool bias = true);
+  EdgeId to_dense(std::string name, EdgeId x);
   EdgeId conv2d(std::string name, EdgeId x, int out_channels, const ConvOptions& options);
   EdgeId conv_transpose2d(std::string name, EdgeId x, int out_channels, const ConvOptions& options);
   EdgeId linear(std::string name, EdgeId x, int out_features, bool bias = true);
@@ -131,9 +151,10 @@ class Graph {
   const std::vector<Edge>& edges() const { return edges_; }
   EdgeId input_edge() const { return input_; }
   EdgeId output_edge() const { return output_; }
-  EdgeId observed(std::string_view observer) const;  // -1 when there is none
-  std::vector<int> consumers(EdgeId edge) const;     // node indices
-  std::int64_t parameter_count() const;              // learnable ones: running statistics do not count
+  EdgeId observed(std::string_view observer) const;          // -1 when there is none
+  std::vector<int> consumers(EdgeId edge) const;             // node indices
+  const SparsePlan& sparse_plan() const { return sparse_; }  // no levels in a dense network
+  std::int64_t parameter_count() const;                      // learnable ones: running statistics do not count
   Node& node(int index) { return nodes_[index]; }
 
   // Fills every parameter from a checkpoint (state-dict keys NODE.KEY, PyTorch's layouts). A key that the graph wants
@@ -150,13 +171,22 @@ class Graph {
  private:
   EdgeId unary(std::string name, Op op, EdgeId x);
   EdgeId convolution(std::string name, Op op, EdgeId x, int out_channels, const ConvOptions& options);
+  int level_of(const Node& node);
 
   std::string name_;
   std::vector<Node> nodes_;
   std::vector<Edge> edges_;
+  SparsePlan sparse_;
   EdgeId input_ = -1;
   EdgeId output_ = -1;
 };
+
+// Whether an edge is quantised to 15 bits and a sign (QuantParams::kWide) instead of 8 bits: the input of a sparse
+// network that only sparse convolutions read.
+bool wide_edge(const Graph& graph, EdgeId edge);
+
+// The grid of a sparse edge's shape [C,Z,Y,X].
+SparseGrid grid_of(const Shape& shape);
 
 // The shape of a node's output (without the batch). Throws Error naming the node when the inputs do not fit it.
 Shape infer_shape(const Node& node, std::span<const Shape> inputs);

@@ -105,6 +105,8 @@ void Graph::seed_weights(std::uint64_t seed) {
       if ((node.op == Op::conv2d || node.op == Op::conv_transpose2d) && p.key == "weight") {
         const double fan_out = static_cast<double>(p.shape[0] * p.shape[2] * p.shape[3]) / node.groups;
         fill_normal(p.value, std::sqrt(2.0 / fan_out), random);
+      } else if (node.op == Op::sparse_conv && p.key == "weight") {
+        fill_normal(p.value, std::sqrt(2.0 / static_cast<double>(p.shape.elements() / p.shape[4])), random);
       } else if (node.op == Op::linear && p.key == "weight") {
         fill_normal(p.value, 0.01, random);
       } else if (node.op == Op::batch_norm && (p.key == "weight" || is_variance(p))) {

@@ -19,32 +19,73 @@ Context::Context(std::shared_ptr<const Program> program, ThreadPool& pool)
 
 Context::~Context() = default;
 
-void Context::check(const Tensor& input, const Tensor& output) const {
-  const auto check_one = [&](const char* what, const Tensor& tensor, const Tensor& like) {
-    const auto wanted = like.shape().dims();
-    require(tensor.dtype() == like.dtype() && tensor.shape().rank() == static_cast<int>(wanted.size()) + 1 &&
-                std::equal(wanted.begin(), wanted.end(), tensor.shape().dims().begin() + 1),
-            "the {} is {} {}; {} expects {} [n]x{}", what, name_of(tensor.dtype()), tensor.shape().str(),
-            program_->graph.name, name_of(like.dtype()), like.shape().str());
-  };
-  check_one("input", input, program_->input_like);
-  check_one("output", output, program_->output_like);
-  const std::int64_t n = input.shape()[0];
-  require(n >= 1 && n <= program_->batch, "a batch of {}: 1 to {} was planned for", n, program_->batch);
+namespace {
+
+void check_like(const Program& program, const char* what, const Tensor& tensor, const Tensor& like) {
+  const auto wanted = like.shape().dims();
+  require(tensor.dtype() == like.dtype() && tensor.shape().rank() == static_cast<int>(wanted.size()) + 1 &&
+              std::equal(wanted.begin(), wanted.end(), tensor.shape().dims().begin() + 1),
+          "the {} is {} {}; {} expects {} [n]x{}", what, name_of(tensor.dtype()), tensor.shape().str(),
+          program.graph.name, name_of(like.dtype()), like.shape().str());
+}
+
+void check_batch(const Program& program, std::int64_t n, const Tensor& output) {
+  require(n >= 1 && n <= program.batch, "a batch of {}: 1 to {} was planned for", n, program.batch);
   require(output.shape()[0] == n, "an output for {} images with an input of {}", output.shape()[0], n);
+}
+
+void check_numbers(const Program& program, bool ok) {
+  require(ok, "{}: a NaN reached a quantiser; finite inputs were expected", program.graph.name);
+}
+
+}  // namespace
+
+void Context::check(const Tensor& input, const Tensor& output) const {
+  require(program_->sparse.levels().empty(), "{}: its input is sparse; a SparseTensor was expected",
+          program_->graph.name);
+  check_like(*program_, "input", input, program_->input_like);
+  check_like(*program_, "output", output, program_->output_like);
+  check_batch(*program_, input.shape()[0], output);
+}
+
+void Context::check(const SparseTensor& input, const Tensor& output) const {
+  require(!program_->sparse.levels().empty(), "{}: its input is dense; it cannot run a SparseTensor",
+          program_->graph.name);
+  octet::check(input);
+  const Shape& wanted = program_->input_like.shape();
+  require(input.grid == grid_of(wanted) && input.features.shape()[1] == wanted[0],
+          "the input has {} features on a grid of {}; {} expects {} on {}", input.features.shape()[1], input.grid.str(),
+          program_->graph.name, wanted[0], grid_of(wanted).str());
+  check_like(*program_, "output", output, program_->output_like);
+  check_batch(*program_, input.batch, output);
 }
 
 void Context::run(const Tensor& input, Tensor& output, const Hook* hook) {
   check(input, output);
-  require(executor_->run(input, output, hook), "{}: a NaN reached a quantiser; finite inputs were expected",
-          program_->graph.name);
+  check_numbers(*program_, executor_->run(input, output, hook));
+}
+
+void Context::run(const SparseTensor& input, Tensor& output, const Hook* hook) {
+  check(input, output);
+  check_numbers(*program_, executor_->run(input, output, hook));
 }
 
 void Context::run_timed(const Tensor& input, Tensor& output, const StepTimer& timer) {
   check(input, output);
-  require(executor_->run_timed(input, output, timer), "{}: a NaN reached a quantiser; finite inputs were expected",
-          program_->graph.name);
+  check_numbers(*program_, executor_->run_timed(input, output, timer));
 }
+
+void Context::run_timed(const SparseTensor& input, Tensor& output, const StepTimer& timer) {
+  check(input, output);
+  check_numbers(*program_, executor_->run_timed(input, output, timer));
+}
+
+bool Executor::run(const SparseTensor&, Tensor&, const Context::Hook*) { fail("sparse networks run on the CPU only"); }
+bool Executor::run_timed(const SparseTensor&, Tensor&, const Context::StepTimer&) {
+  fail("sparse networks run on the CPU only");
+}
+
+const SparseGeometry* Context::geometry() const { return executor_->geometry(); }
 
 Tensor Context::host_tensor(DType type, const Shape& shape) const { return executor_->host_tensor(type, shape); }
 

@@ -24,6 +24,16 @@ struct Slot {
   Place place = Place::arena;
   std::int64_t offset = 0;  // bytes from the arena's start to element (0, 0, 0, 0)
   View view;                // for the largest batch; `data` is set when a Context binds it
+  int level = -1;           // sparse: the set of sites; a Context sets view.w to their number
+  int block = -1;           // sparse and in the arena: in Program::sparse_blocks; `offset` is then inside of a row
+};
+
+// Memory of a sparse activation: one row a site. How many sites a level has is known when a frame is there; a Context
+// then places all blocks anew if they have outgrown their places.
+struct SparseBlock {
+  int level = 0;
+  std::int64_t bytes_per_row = 0;
+  int first = -1, last = -1;  // steps between which it is in use
 };
 
 struct Completed {
@@ -47,7 +57,13 @@ struct Step {
   Op op;
   std::string variant;  // the kernel, e.g. conv2d_s8_portable
   Precision precision = Precision::fp32;
-  StepFunction run = nullptr;                        // cpu
+  // Sparse networks. `sites`: makes all levels and rulebooks of a frame, the first step, no kernel. `rows`: element by
+  // element, so that an executor may split it by rows whatever the kernel's own tiles are.
+  enum class Kind : std::uint8_t { kernel, rows, sites };
+  Kind kind = Kind::kernel;
+  int rulebook = -1;           // sparse_conv: its kernel map is one more input, an s32 view [output rows (w), taps (c)]
+  int site_level = -1;         // to_dense: the level's keys are one more input, an s64 view [rows (w), 1]
+  StepFunction run = nullptr;  // cpu
   std::int64_t (*tiles)(const StepArgs&) = nullptr;  // cpu
   LaunchFunction launch = nullptr;                   // cuda
   int config = 0;                                    // cuda: the kernel's launch configuration
@@ -68,8 +84,11 @@ struct Program {
   std::vector<Slot> slots;
   std::vector<Step> steps;
   std::size_t arena_bytes = 0;
-  int batch = 1;      // the largest batch a run may have
-  Tensor input_like;  // empty tensors of one image's shape and type: what run() expects and fills
+  SparsePlan sparse;  // no levels in a dense network
+  std::vector<SparseBlock> sparse_blocks;
+  std::int64_t sites = 0;  // what a Context makes room for at first, a level; more are made room for when they come
+  int batch = 1;           // the largest batch a run may have
+  Tensor input_like;       // empty tensors of one image's shape and type: what run() expects and fills
   Tensor output_like;
   std::string device = "cpu";  // or "cuda"
   std::string isa;             // the instruction-set level that was planned for; on CUDA the device's, "sm_90"
@@ -100,10 +119,16 @@ class Context {
   // memory).
   using Hook = std::function<void(EdgeId edge, const View& view)>;
   void run(const Tensor& input, Tensor& output, const Hook* hook = nullptr);
+  // Of a sparse network. A frame with more sites than any before it may allocate; a frame without any is fine. The view
+  // that a hook sees of a sparse edge has n = h = 1 and w = the number of sites.
+  void run(const SparseTensor& input, Tensor& output, const Hook* hook = nullptr);
 
   // For `octet bench --per-layer`: called instead of each step's plain execution when set.
   using StepTimer = std::function<void(std::size_t step, const std::function<void()>& execute)>;
   void run_timed(const Tensor& input, Tensor& output, const StepTimer& timer);
+  void run_timed(const SparseTensor& input, Tensor& output, const StepTimer& timer);
+  // The sites and rulebooks of the last sparse frame; null before the first one and in dense networks.
+  const SparseGeometry* geometry() const;
 
   // A tensor in the memory that this device copies fastest: pinned for CUDA, ordinary otherwise. It may outlive the
   // Context.
@@ -114,6 +139,7 @@ class Context {
 
  private:
   void check(const Tensor& input, const Tensor& output) const;
+  void check(const SparseTensor& input, const Tensor& output) const;
 
   std::shared_ptr<const Program> program_;
   std::unique_ptr<class Executor> executor_;

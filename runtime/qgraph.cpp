@@ -12,17 +12,20 @@ namespace {
 
 void check_edge(const QEdge& edge) {
   const Shape& s = edge.shape;
-  require(
-      (s.rank() == 1 || s.rank() == 3) && s.elements() > 0 && s.elements() <= std::numeric_limits<std::int32_t>::max(),
-      "edge {}: the shape {} is neither [channels, height, width] nor [features]", edge.name, s.str());
+  const bool sparse = s.rank() == 4;
+  require((s.rank() == 1 || s.rank() == 3 || sparse) && s.elements() > 0 &&
+              (sparse ? s[0] <= 65536 : s.elements() <= std::numeric_limits<std::int32_t>::max()),
+          "edge {}: the shape {} is neither [channels, height, width] nor [features] nor sparse [channels, z, y, x]",
+          edge.name, s.str());
   if (!edge.quantised) return;
   const QuantParams& q = edge.quant;
   require(std::isnormal(q.step) && q.step > 0, "edge {}: the step {} is not a positive normal number", edge.name,
           q.step);
   const bool fits_s8 = q.lo >= -128 && q.hi <= 127;
   const bool fits_u8 = q.lo >= 0 && q.hi <= 255;
-  require(q.lo < q.hi && (fits_s8 || fits_u8), "edge {}: the range [{}, {}] is not within 8 bits", edge.name, q.lo,
-          q.hi);
+  const bool wide = q.wide() && q.zero == 0 && sparse;
+  require(q.lo < q.hi && (fits_s8 || fits_u8 || wide), "edge {}: the range [{}, {}] is not within 8 bits", edge.name,
+          q.lo, q.hi);
   require(q.zero >= q.lo && q.zero <= q.hi, "edge {}: the zero point {} lies outside of [{}, {}]", edge.name, q.zero,
           q.lo, q.hi);
 }
@@ -33,6 +36,8 @@ Node geometry_of(const QNode& q) {
             .op = q.op,
             .inputs = q.inputs,
             .window = q.window,
+            .sparse = q.sparse,
+            .inverse_of = q.inverse_of,
             .groups = q.groups,
             .ceil_mode = q.ceil_mode,
             .count_include_pad = q.count_include_pad,
@@ -50,6 +55,8 @@ void check_fields(const QNode& node) {
   const bool slides = convolves || node.op == Op::max_pool || node.op == Op::avg_pool;
   const bool many = node.op == Op::add || node.op == Op::concat || node.op == Op::mul;
   require(slides || node.window == Window{}, "{}: {} has no window", node.name, name_of(node.op));
+  const bool no_sparse = node.sparse == SparseWindow{} && node.inverse_of.empty();
+  require(node.op == Op::sparse_conv || no_sparse, "{}: {} has no sparse window", node.name, name_of(node.op));
   require(convolves || node.groups == 1, "{}: {} has no groups", node.name, name_of(node.op));
   require(many || node.inputs.size() == 1, "{}: {} takes one input, not {}", node.name, name_of(node.op),
           node.inputs.size());
@@ -115,7 +122,14 @@ void check_precision(const QGraph& graph, const QNode& node) {
   const bool float_out = integer && has_weights(node.op) && !out.quantised;  // rule 13: heads and logits
   require(out.quantised == quantised_out || float_out, "{}: its output should {}be quantised", node.name,
           quantised_out ? "" : "not ");
-  const bool same_quant = node.op == Op::max_pool || node.op == Op::flatten;
+  for (const EdgeId input : node.inputs) {
+    const QEdge& in = graph.edges[input];
+    require(node.op == Op::sparse_conv || !in.quantised || !in.quant.wide(),
+            "{}: its input {} is wide, which only a sparse convolution reads", node.name, in.name);
+  }
+  require(node.op == Op::quantise || !out.quantised || !out.quant.wide(), "{}: a wide output; only quantise makes it",
+          node.name);
+  const bool same_quant = node.op == Op::max_pool || node.op == Op::flatten || node.op == Op::to_dense;
   if (integer && same_quant) {
     require(out.quant == graph.edges[node.inputs[0]].quant, "{}: its input and output must share step and zero point",
             node.name);
@@ -145,6 +159,25 @@ std::int64_t accumulator_bound(const QNode& node, const QuantParams& in, std::in
   const std::int64_t furthest = std::max(in.hi - in.zero, in.zero - in.lo);
   const std::int64_t bias = node.bias_q[static_cast<std::size_t>(channel)];
   return std::abs(bias) + magnitude * furthest;
+}
+
+SparseEdges sparse_edges(const QGraph& graph) {
+  SparseEdges result;
+  result.level.assign(graph.edges.size(), -1), result.rulebook.assign(graph.edges.size(), -1);
+  const Shape& input = graph.edges[graph.input].shape;
+  if (input.rank() == 4) result.level[graph.input] = result.plan.add_input(grid_of(input));
+  for (const QNode& node : graph.nodes) {
+    const int level = result.level[node.inputs[0]];
+    for (const EdgeId edge : node.inputs) {
+      require(result.level[edge] == level, "{}: its inputs {} and {} have different sites", node.name,
+              graph.edges[node.inputs[0]].name, graph.edges[edge].name);
+    }
+    result.level[node.output] = node.op == Op::to_dense ? -1 : level;
+    if (node.op != Op::sparse_conv) continue;
+    const SparsePlan::Use use = result.plan.add(node.name, level, node.sparse, node.inverse_of);
+    result.level[node.output] = use.level, result.rulebook[node.output] = use.rulebook;
+  }
+  return result;
 }
 
 std::vector<int> QGraph::consumers(EdgeId edge) const {
@@ -198,6 +231,8 @@ void QGraph::validate() const {
     made[node.output] = true;
   }
   require(made[static_cast<std::size_t>(output)], "{}: its output is never made", name);
+  require(edges[output].shape.rank() != 4, "{}: its output {} is sparse; end with to_dense", name, edges[output].name);
+  sparse_edges(*this);
 }
 
 }  // namespace octet

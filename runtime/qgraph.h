@@ -43,6 +43,8 @@ struct QNode {
   Precision precision = Precision::fp32;
   std::string why;  // why it is not INT8; empty for INT8 layers and for quantise / dequantise
   Window window;
+  SparseWindow sparse;     // sparse_conv
+  std::string inverse_of;  // sparse_conv, inverse: the node that it undoes
   int groups = 1;
   bool ceil_mode = false;
   bool count_include_pad = false;
@@ -52,15 +54,16 @@ struct QNode {
   // Rule 12, INT8 functions of one value: u8 [256], the output's byte for each byte of the input.
   Tensor table;
 
-  // conv2d, conv_transpose2d, linear. INT8: s8 weights within [-127, 127]; fp32: f32. Layouts as in Graph ([O,
-  // C/groups, kh, kw], [O, F]). batch_norm (fp32 only, what could not be folded): per-channel scale [C].
+  // conv2d, conv_transpose2d, sparse_conv, linear. INT8: s8 weights within [-127, 127]; fp32: f32. Layouts as in Graph
+  // ([O, C/groups, kh, kw], [O, kz, ky, kx, C], [O, F]). batch_norm (fp32 only, what could not be folded): per-channel
+  // scale [C].
   Tensor weight;
   Tensor bias;                       // fp32 layers: f32 [O]; empty means none
   std::vector<std::int32_t> bias_q;  // INT8 layers: bias in units of step_in * weight_step[o]   (rule 4)
   std::vector<float> weight_step;    // INT8 layers: one per output channel (equal when per tensor)
   float notebook_weight_scale = 0;   // notebook mode: s_w = 127 / max|w|
 
-  std::int64_t macs = 0;  // multiply-accumulates for one image
+  std::int64_t macs = 0;  // multiply-accumulates for one image; sparse_conv: for one site with all its neighbours
 };
 
 struct QGraph {
@@ -79,6 +82,15 @@ struct QGraph {
   void validate() const;
   std::vector<int> consumers(EdgeId edge) const;
 };
+
+// The sets of sites and rulebooks of a sparse network; none for a dense one. Throws Error naming the node when inputs
+// of one node have different sites or an inverse convolution does not fit the one that it undoes.
+struct SparseEdges {
+  SparsePlan plan;
+  std::vector<int> level;     // by edge; -1: dense
+  std::vector<int> rulebook;  // by the edge that a sparse_conv makes; -1: others
+};
+SparseEdges sparse_edges(const QGraph& graph);
 
 // Rule 5: the largest |accumulator| that channel `channel` can reach on any input: |bias_q| + sum |w| * max |q - zero|.
 // (No output of a transposed convolution meets all of its weights; the bound that says they all do is kept, as it is

@@ -66,6 +66,9 @@ Tensor Tensor::to_f32() const {
     case DType::u8:
       convert(reinterpret_cast<const std::uint8_t*>(data_));
       break;
+    case DType::s16:
+      convert(reinterpret_cast<const std::int16_t*>(data_));
+      break;
     case DType::s32:
       convert(reinterpret_cast<const std::int32_t*>(data_));
       break;

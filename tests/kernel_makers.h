@@ -8,6 +8,7 @@
 #include "runtime/arithmetic.h"
 #include "runtime/graph.h"
 #include "tests/kernel_cases.h"
+#include "tests/kernel_sparse.h"
 
 namespace octet::test {
 
@@ -349,6 +350,12 @@ inline const std::map<std::string, Maker>& makers() {
       {"table_s8", functions},
       {"mul_f32", products},
       {"softmax_f32", softmaxes},
+      {"sparse_conv_s8", sparse_convolutions},
+      {"sparse_conv_s16", sparse_convolutions},
+      {"sparse_conv_f32", sparse_convolutions},
+      {"to_dense_s8", dense_maps},
+      {"to_dense_f32", dense_maps},
+      {"quantise_s16", wide_quantisers},
       {"halo_s8", halos},
       {"halo_f32", halos},
   };

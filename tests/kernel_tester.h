@@ -94,8 +94,15 @@ class Laid {
     return view.data + e * size_of(view.type);
   }
   void put(std::byte* to, float value) const {
+    const auto as = [&](auto integer) { std::memcpy(to, &integer, sizeof integer); };
     if (view.type == DType::f32) {
-      std::memcpy(to, &value, sizeof value);
+      as(value);
+    } else if (view.type == DType::s16) {
+      as(static_cast<std::int16_t>(value));
+    } else if (view.type == DType::s32) {
+      as(static_cast<std::int32_t>(value));
+    } else if (view.type == DType::s64) {
+      as(static_cast<std::int64_t>(value));
     } else {
       *to = static_cast<std::byte>(static_cast<int>(value));
     }
@@ -108,6 +115,13 @@ class Laid {
     each([&](std::byte* at, std::size_t) {
       float value = 0;
       if (view.type == DType::f32) std::memcpy(&value, at, sizeof value);
+      const auto as = [&](auto integer) {
+        std::memcpy(&integer, at, sizeof integer);
+        value = static_cast<float>(integer);
+      };
+      if (view.type == DType::s16) as(std::int16_t{});
+      if (view.type == DType::s32) as(std::int32_t{});
+      if (view.type == DType::s64) as(std::int64_t{});
       if (view.type == DType::u8) value = static_cast<float>(std::to_integer<int>(*at));
       if (view.type == DType::s8) value = static_cast<float>(static_cast<std::int8_t>(*at));
       values.push_back(value);

@@ -1,17 +1,12 @@
 #include "kernels/plan/layout.h"
 
 #include <algorithm>
-#include <numeric>
 
 #include "kernels/cuda/layout.h"
+#include "runtime/arena.h"
 #include "runtime/error.h"
 
 namespace octet::kernels {
-namespace {
-
-constexpr std::int64_t kAlignment = 128;  // two cache lines of a CPU, one of a GPU
-
-}  // namespace
 
 void Halo::include(const Halo& other) {
   top = std::max(top, other.top), left = std::max(left, other.left);
@@ -45,36 +40,26 @@ std::int64_t Layout::bytes_of_root(const Value& v) const {
   const std::int64_t bytes = pixels * pixel_stride(v) * size_of(v.type) * batch_;
   require(bytes < (std::int64_t{1} << 40), "an activation of {}x{}x{} for a batch of {} is too large", v.c, v.h, v.w,
           batch_);
-  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+  return bytes;
 }
 
 std::size_t Layout::assign_offsets() {
-  std::vector<int> order;
+  std::vector<int> roots;
+  std::vector<ArenaBlock> blocks;
   for (int i = 0; i < size(); ++i) {
-    const Value& v = (*this)[i];
-    if (v.parent < 0 && v.place == Place::arena && v.first >= 0) order.push_back(i);
-  }
-  std::ranges::stable_sort(order, [&](int a, int b) { return bytes_of_root((*this)[a]) > bytes_of_root((*this)[b]); });
-
-  std::int64_t arena = 0;
-  std::vector<int> placed;  // sorted by offset
-  for (const int index : order) {
-    Value& value = (*this)[index];
-    const std::int64_t size = bytes_of_root(value);
-    std::int64_t offset = 0;
-    for (const int other_index : placed) {
-      const Value& other = (*this)[other_index];
-      const bool together = other.first <= value.last && value.first <= other.last;
-      if (!together) continue;
-      if (offset + size <= other.offset) break;  // it fits into the gap before this one
-      offset = std::max(offset, other.offset + bytes_of_root(other));
+    Value& v = (*this)[i];
+    if (v.parent >= 0 || v.place != Place::arena || v.first < 0) continue;
+    if (v.level >= 0) {
+      v.block = static_cast<int>(sparse_blocks_.size());
+      sparse_blocks_.push_back({v.level, pixel_stride(v) * size_of(v.type), v.first, v.last});
+      continue;
     }
-    value.offset = offset;
-    arena = std::max(arena, offset + size);
-    const auto after = std::ranges::find_if(placed, [&](int i) { return (*this)[i].offset > offset; });
-    placed.insert(after, index);
+    roots.push_back(i);
+    blocks.push_back({bytes_of_root(v), v.first, v.last});
   }
-  return static_cast<std::size_t>(arena);
+  const std::int64_t bytes = place_blocks(blocks);
+  for (std::size_t i = 0; i < roots.size(); ++i) (*this)[roots[i]].offset = blocks[i].offset;
+  return static_cast<std::size_t>(bytes);
 }
 
 std::int64_t Layout::pixel_stride(const Value& root) const {
@@ -86,6 +71,11 @@ View Layout::view_of(const Value& v, const Value& root) const {
   view.type = v.type;
   view.n = batch_, view.h = v.h, view.w = v.w, view.c = v.c;
   const bool photo = root.place == Place::network_input && v.type == DType::u8;
+  if (v.level >= 0) {  // one row a site, of which a Context knows the number
+    view.n = 1, view.h = 1, view.w = 1;
+    view.stride_c = 1, view.stride_w = view.stride_h = view.stride_n = pixel_stride(root);
+    return view;
+  }
   if (root.place != Place::arena && !photo) {  // the caller's tensor: NCHW
     view.stride_w = 1;
     view.stride_h = v.w;
@@ -104,6 +94,7 @@ View Layout::view_of(const Value& v, const Value& root) const {
 Slot Layout::slot(int index) const {
   const Value& root = (*this)[root_of(index)];
   Slot slot{.place = root.place, .offset = 0, .view = view_of((*this)[index], root)};
+  slot.level = root.level, slot.block = root.block;
   if (root.place != Place::arena) return slot;
   // (Nothing is part of a phase, so the value's own phase is the only one on the way to its root.)
   const Value& value = (*this)[index];

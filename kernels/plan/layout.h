@@ -39,6 +39,7 @@ struct Value {
   int fill = 0;                               // what a halo holds: the zero point
   std::int32_t lowest = -128, highest = 255;  // of the stored integers, as far as planning can prove
   EdgeId edge = -1;
+  int level = -1;  // sparse: the set of sites whose rows it has (h = w = 1: one row)
   int parent = -1;
   int channel_offset = 0;
   int phase_y = 0, phase_x = 0, step_y = 1, step_x = 1;
@@ -47,6 +48,7 @@ struct Value {
   Halo halo;
   int first = -1, last = -1;  // steps between which the memory is in use
   std::int64_t offset = 0;    // of the whole rectangle, in bytes
+  int block = -1;             // sparse: in Program::sparse_blocks
 };
 
 class Layout {
@@ -61,9 +63,9 @@ class Layout {
   int root_of(int index) const;
   int channel_offset_of(int index) const;  // relative to the root
   void use(int index, int step);           // the step reads or writes the value
-  // Gives every root its offset; returns the arena's size. Largest first, each at the lowest offset that is free during
-  // its lifetime.
+  // Gives every root its offset (sparse ones: their block, which a Context places); returns the arena's size.
   std::size_t assign_offsets();
+  const std::vector<SparseBlock>& sparse_blocks() const { return sparse_blocks_; }
   Slot slot(int index) const;
   // The view of a value that is not (yet) a slice, without data.
   View view_of(const Value& value) const { return view_of(value, value); }
@@ -77,6 +79,7 @@ class Layout {
   int batch_;
   bool on_gpu_;
   std::vector<Value> values_;
+  std::vector<SparseBlock> sparse_blocks_;
 };
 
 }  // namespace octet::kernels

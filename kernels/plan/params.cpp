@@ -55,8 +55,10 @@ void set_epilogue(const QGraph& graph, const QNode& node, ConvData& data) {
   for (std::int64_t c = 0; c < channels; ++c) {
     const auto i = static_cast<std::size_t>(c);
     const WeightSums w = sums_of(node.weight, c);
-    // Rule 4; may wrap mod 2^32, as the sums of products then do too (rule 5 bounds the total).
-    data.bias[i] = static_cast<std::int32_t>(node.bias_q[i] - in.quant.zero * w.plain);
+    // Rule 4; may wrap mod 2^32, as the sums of products then do too (rule 5 bounds the total). A sparse convolution's
+    // absent neighbours have no share of the zero point: its kernels subtract that of those which are there.
+    const std::int64_t zeros = node.op == Op::sparse_conv ? 0 : in.quant.zero * w.plain;
+    data.bias[i] = static_cast<std::int32_t>(node.bias_q[i] - zeros);
     data.multiplier[i] = !out.quantised ? arithmetic::real_multiplier(in.quant.step, node.weight_step[i])
                                         : arithmetic::multiplier(in.quant.step, node.weight_step[i], out.quant.step);
     const double bound = std::abs(static_cast<double>(node.bias_q[i])) + static_cast<double>(w.absolute) * farthest;

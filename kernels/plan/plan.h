@@ -23,12 +23,14 @@ struct PlanOptions {
     std::array<float, 3> std{1, 1, 1};
   };
   std::optional<Photo> photo;
+  // Sparse networks: how many sites of each level a Context makes room for at once. More may come: it then grows.
+  std::int64_t sites = 0;
   // Calibration and --hash-layers look at every edge of the graph: no two layers are fused into one step.
   bool keep_edges = false;
 };
 
-// The first operation of the network for which no CUDA kernel exists (functions of one value, products and softmax have
-// none yet); nullptr when there is none, and a GPU can run all of it.
+// The first operation of the network for which no CUDA kernel exists (functions of one value, products, softmax and
+// sparse convolutions have none yet); nullptr when there is none, and a GPU can run all of it.
 const QNode* not_for_cuda(const QGraph& graph);
 
 // Throws Error naming the node when the graph is invalid or no kernel fits.

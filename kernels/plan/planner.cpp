@@ -8,7 +8,7 @@
 
 namespace octet::kernels {
 std::string typed(const char* op, const Value& v) {
-  return fmt::format("{}_{}", op, v.type == DType::f32 ? "f32" : "s8");
+  return fmt::format("{}_{}", op, v.type == DType::f32 ? "f32" : v.type == DType::s16 ? "s16" : "s8");
 }
 
 void set_input_range(ConvParams& params, const Value& input) {
@@ -19,12 +19,14 @@ void set_input_range(ConvParams& params, const Value& input) {
 
 const QNode* not_for_cuda(const QGraph& graph) {
   const auto found = std::ranges::find_if(graph.nodes, [](const QNode& node) {
-    return is_function(node.op) || node.op == Op::mul || node.op == Op::softmax || node.op == Op::conv_transpose2d;
+    return is_function(node.op) || node.op == Op::mul || node.op == Op::softmax || node.op == Op::conv_transpose2d ||
+           node.op == Op::sparse_conv || node.op == Op::to_dense;
   });
   return found == graph.nodes.end() ? nullptr : &*found;
 }
 
 std::shared_ptr<const Program> plan(const QGraph& graph, const PlanOptions& options) {
+  require(options.sites >= 0 && options.sites < (std::int64_t{1} << 31), "room for {} sites", options.sites);
   require(options.batch >= 1 && options.batch <= 4096, "a batch of {}: 1 to 4096 was expected", options.batch);
   graph.validate();
   const FloatEnvironment environment;  // the constants of rules 2 to 11 are computed here
@@ -38,6 +40,7 @@ Value Planner::describe(EdgeId edge, int like) const {
   v.fill = e.quantised ? e.quant.zero : 0;
   if (e.quantised) v.lowest = e.quant.lo, v.highest = e.quant.hi;
   v.edge = edge;
+  v.level = sparse_.level[static_cast<std::size_t>(edge)];
   if (like >= 0) {
     v.c = layout_[like].c, v.h = layout_[like].h, v.w = layout_[like].w;
   } else if (e.shape.rank() == 3) {
@@ -68,6 +71,7 @@ Pending& Planner::emit(const QNode& node, std::string op, std::vector<int> input
   step.name = node.name, step.op = node.op, step.precision = node.precision, step.macs = node.macs;
   step.params = std::move(params);
   step.completes = {{node.output, output}};
+  if (layout_[output].level >= 0) step.kind = Step::Kind::rows;
   pending.kernel.put_into(step);
   steps_.push_back(std::move(pending));
   return steps_.back();
@@ -87,6 +91,7 @@ Pending& Planner::emit_weighted(const QNode& node, std::string op, int input, in
 }
 
 void Planner::make_input() {
+  if (graph_.edges[graph_.input].shape.rank() == 4) return make_sparse_input();
   const int input = make_value(graph_.input);
   Value& v = layout_[input];
   v.place = Place::network_input;
@@ -196,7 +201,8 @@ void Planner::lower_quantise(const QNode& node) {
     emit(node, "lookup_s8", {value_of_[from]}, output, std::shared_ptr<const void>(data, &data->params));
     return;
   }
-  emit(node, "quantise_s8", {value_of_[from]}, make_value(node.output, value_of_[from]),
+  const bool wide = graph_.edges[node.output].quant.wide();
+  emit(node, wide ? "quantise_s16" : "quantise_s8", {value_of_[from]}, make_value(node.output, value_of_[from]),
        quantise_params(graph_, graph_.edges[node.output]));
 }
 
@@ -241,6 +247,10 @@ void Planner::lower(const QNode& node) {
     case Op::leaky_relu:
     case Op::clip:
       return lower_function(node, in(0));
+    case Op::sparse_conv:
+      return lower_sparse_conv(node);
+    case Op::to_dense:
+      return lower_to_dense(node, in(0));
     case Op::softmax:
       return lower_softmax(node, in(0));
     case Op::mul:
@@ -310,6 +320,7 @@ std::shared_ptr<const Program> Planner::run() {
   program->graph = graph_;
   for (QNode& node : program->graph.nodes) node.weight = {}, node.bias = {};
   program->batch = options_.batch;
+  program->sparse = sparse_.plan, program->sites = options_.sites;
   program->isa = name_of(options_.isa);
   if (options_.gpu) {
     program->device = "cuda", program->gpu = *options_.gpu;

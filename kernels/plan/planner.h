@@ -28,7 +28,10 @@ struct Pending {
 class Planner {
  public:
   Planner(const QGraph& graph, const PlanOptions& options)
-      : graph_(graph), options_(options), layout_(options.batch, options.gpu.has_value()) {}
+      : graph_(graph),
+        options_(options),
+        sparse_(sparse_edges(graph)),
+        layout_(options.batch, options.gpu.has_value()) {}
   std::shared_ptr<const Program> run();
 
  private:
@@ -43,6 +46,9 @@ class Planner {
   void lower_function(const QNode& node, int input);
   void lower_softmax(const QNode& node, int input);
   void lower_mul(const QNode& node, int a, int b);
+  void make_sparse_input();
+  void lower_sparse_conv(const QNode& node);
+  void lower_to_dense(const QNode& node, int input);
   void make_output();
   Value describe(EdgeId edge, int like = -1) const;
   int make_value(EdgeId edge, int like = -1);
@@ -67,6 +73,7 @@ class Planner {
 
   const QGraph& graph_;
   const PlanOptions& options_;
+  SparseEdges sparse_;
   Layout layout_;
   std::vector<int> value_of_;  // edge -> value; -1 until made
   int real_input_ = -1;

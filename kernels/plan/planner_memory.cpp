@@ -125,6 +125,7 @@ void Planner::finish(Program& program) {
   }
   program.arena_bytes = layout_.assign_offsets() + View::kReadableBeyond;
   for (int i = 0; i < layout_.size(); ++i) program.slots.push_back(layout_.slot(i));
+  program.sparse_blocks = layout_.sparse_blocks();
 
   for (Pending& p : steps_) {
     p.step.inputs = p.inputs;
@@ -144,6 +145,7 @@ void Planner::finish(Program& program) {
 
 // What depends on the final strides: packed weights and scratch memory.
 void Planner::finish(Pending& p, const StepArgs& args) {
+  if (p.step.kind == Step::Kind::sites) return;
   if (p.conv != nullptr) {
     p.step.packed_bytes = p.kernel.packed_bytes(args);
     p.conv->packed = Tensor(DType::u8, Shape{static_cast<std::int64_t>(p.step.packed_bytes)});

@@ -35,6 +35,30 @@ Window window_from(const json& j) {
   return {v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7], v[8], v[9]};
 }
 
+// z, y, x triples; a kernel of 1 to 255 a side, checked by QGraph::validate().
+json to_json(const SparseWindow& w) {
+  json j{{"kernel", w.kernel}, {"stride", w.stride}, {"padding", w.padding}, {"dilation", w.dilation}};
+  if (w.submanifold) j["submanifold"] = true;
+  if (w.inverse) j["restored"] = {w.restored.z, w.restored.y, w.restored.x};
+  return j;
+}
+
+SparseWindow sparse_window_from(const json& j) {
+  const auto triple = [&](const char* key) {
+    const auto v = j.at(key).get<std::vector<int>>();
+    require(v.size() == 3, "\"{}\" has {} numbers, 3 were expected", key, v.size());
+    return SparseWindow::Triple{v[0], v[1], v[2]};
+  };
+  SparseWindow w{triple("kernel"), triple("stride"), triple("padding"), triple("dilation")};
+  w.submanifold = j.value("submanifold", false);
+  w.inverse = j.contains("restored");
+  if (!w.inverse) return w;
+  const auto grid = j.at("restored").get<std::vector<std::int64_t>>();
+  require(grid.size() == 3, "a grid of {} numbers, 3 were expected", grid.size());
+  w.restored = {grid[0], grid[1], grid[2]};
+  return w;
+}
+
 json to_json(const QEdge& e) {
   json j{{"name", e.name}, {"shape", e.shape.dims()}};
   if (!e.observer.empty()) j["observer"] = e.observer;
@@ -65,6 +89,8 @@ json to_json(const QNode& n) {
   j["precision"] = name_of(n.precision);
   if (!n.why.empty()) j["why"] = n.why;
   if (n.window != Window{}) j["window"] = to_json(n.window);
+  if (n.op == Op::sparse_conv) j["sparse"] = to_json(n.sparse);
+  if (!n.inverse_of.empty()) j["inverse_of"] = n.inverse_of;
   if (n.groups != 1) j["groups"] = n.groups;
   if (n.ceil_mode) j["ceil_mode"] = true;
   if (n.count_include_pad) j["count_include_pad"] = true;
@@ -91,6 +117,8 @@ QNode node_from(const json& j, const StateDict& tensors) {
   n.precision = choose(j.at("precision"), {Precision::fp32, Precision::int8});
   n.why = j.value("why", "");
   if (j.contains("window")) n.window = window_from(j["window"]);
+  if (j.contains("sparse")) n.sparse = sparse_window_from(j["sparse"]);
+  n.inverse_of = j.value("inverse_of", "");
   n.groups = j.value("groups", 1);
   n.ceil_mode = j.value("ceil_mode", false);
   n.count_include_pad = j.value("count_include_pad", false);

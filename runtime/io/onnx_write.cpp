@@ -20,6 +20,8 @@ std::int32_t code_of(DType type) {
       return Proto::INT8;
     case DType::u8:
       return Proto::UINT8;
+    case DType::s16:
+      return Proto::INT16;
     case DType::s32:
       return Proto::INT32;
     case DType::s64:

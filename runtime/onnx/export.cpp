@@ -268,6 +268,9 @@ class Exporter {
         return finish(node, "Mul", inputs_of(node));
       case Op::softmax:
         return finish(node, "Softmax", inputs_of(node), {integer("axis", 1)});
+      case Op::sparse_conv:
+      case Op::to_dense:
+        break;
       case Op::sigmoid:
       case Op::hard_sigmoid:
       case Op::hard_swish:

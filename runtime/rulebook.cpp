@@ -1,0 +1,168 @@
+#include "runtime/rulebook.h"
+
+#include <algorithm>
+
+namespace octet {
+namespace {
+
+using Axis = std::array<std::int64_t, 3>;
+
+Axis sizes(const SparseGrid& grid) { return {grid.z, grid.y, grid.x}; }
+
+// The output coordinates along one axis that input coordinate `i` contributes to.
+struct Reached {
+  std::int64_t at[255];
+  int count = 0;
+
+  Reached(std::int64_t i, std::int64_t outputs, const SparseWindow& w, std::size_t axis) {
+    const std::int64_t stride = w.stride[axis];
+    for (int k = w.kernel[axis] - 1; k >= 0; --k) {
+      const std::int64_t scaled = i + w.padding[axis] - std::int64_t{k} * w.dilation[axis];
+      if (scaled < 0 || scaled % stride != 0 || scaled / stride >= outputs) continue;
+      at[count++] = scaled / stride;
+    }
+  }
+};
+
+template <class Add>
+void for_each_output(std::span<const std::int64_t> keys, const SparseGrid& from, const SparseGrid& to,
+                     const SparseWindow& window, Add add) {
+  for (std::size_t i = 0; i < keys.size();) {
+    // All sites of one row of x share their reached z and y.
+    const Cell cell = cell_of(from, keys[i]);
+    const Reached zs(cell.z, to.z, window, 0), ys(cell.y, to.y, window, 1);
+    const std::int64_t row = keys[i] - cell.x;
+    for (; i < keys.size() && keys[i] < row + from.x; ++i) {
+      const Reached xs(keys[i] - row, to.x, window, 2);
+      for (int z = 0; z < zs.count; ++z) {
+        for (int y = 0; y < ys.count; ++y) {
+          const std::int64_t base = to.key(cell.batch, zs.at[z], ys.at[y], 0);
+          for (int x = 0; x < xs.count; ++x) add(base + xs.at[x]);
+        }
+      }
+    }
+  }
+}
+
+struct Job {
+  const SiteIndex& in;
+  SparseGrid from;
+  std::span<const std::int64_t> out;
+  SparseGrid to;
+  const SparseWindow& window;
+  Rulebook& rulebook;
+};
+
+constexpr std::int64_t kRowsOfTile = 512;
+
+// Rows [first, last) of every tap, through the bitmap. Active neighbours along x have neighbouring rows, so a run of
+// them costs one rank.
+void look_up(const Job& job, std::int64_t first, std::int64_t last) {
+  const SparseWindow& w = job.window;
+  const Axis in = sizes(job.from);
+  for (std::int64_t r = first; r < last; ++r) {
+    const Cell o = cell_of(job.to, job.out[static_cast<std::size_t>(r)]);
+    const std::int64_t x0 = o.x * w.stride[2] - w.padding[2];
+    std::int64_t tap = 0;
+    for (int kz = 0; kz < w.kernel[0]; ++kz) {
+      const std::int64_t z = o.z * w.stride[0] - w.padding[0] + std::int64_t{kz} * w.dilation[0];
+      for (int ky = 0; ky < w.kernel[1]; ++ky) {
+        const std::int64_t y = o.y * w.stride[1] - w.padding[1] + std::int64_t{ky} * w.dilation[1];
+        const bool inside = z >= 0 && z < in[0] && y >= 0 && y < in[1];
+        const std::int64_t base = job.from.key(o.batch, z, y, 0);
+        std::int32_t previous = -1;
+        for (int kx = 0; kx < w.kernel[2]; ++kx, ++tap) {
+          const std::int64_t x = x0 + std::int64_t{kx} * w.dilation[2];
+          std::int32_t row = -1;
+          if (inside && x >= 0 && x < in[2] && job.in.active(base + x)) {
+            row = previous >= 0 && w.dilation[2] == 1 ? previous + 1 : job.in.row(base + x);
+          }
+          job.rulebook.tap(tap)[r] = previous = row;
+        }
+      }
+    }
+  }
+}
+
+// One tap by walking both sorted lists: as output sites ascend, so do the input cells that one tap makes of them.
+void walk(const Job& job, std::int64_t tap) {
+  const SparseWindow& w = job.window;
+  const Axis in = sizes(job.from);
+  const std::int64_t kx = tap % w.kernel[2], ky = tap / w.kernel[2] % w.kernel[1], kz = tap / w.kernel[2] / w.kernel[1];
+  const std::span<const std::int64_t> keys = job.in.keys();
+  std::int32_t* map = job.rulebook.tap(tap);
+  std::size_t next = 0;
+  for (std::size_t r = 0; r < job.out.size(); ++r) {
+    const Cell o = cell_of(job.to, job.out[r]);
+    const std::int64_t z = o.z * w.stride[0] - w.padding[0] + kz * w.dilation[0],
+                       y = o.y * w.stride[1] - w.padding[1] + ky * w.dilation[1],
+                       x = o.x * w.stride[2] - w.padding[2] + kx * w.dilation[2];
+    map[r] = -1;
+    if (z < 0 || z >= in[0] || y < 0 || y >= in[1] || x < 0 || x >= in[2]) continue;
+    const std::int64_t key = job.from.key(o.batch, z, y, x);
+    while (next < keys.size() && keys[next] < key) ++next;
+    if (next < keys.size() && keys[next] == key) map[r] = static_cast<std::int32_t>(next);
+  }
+}
+
+void run_lookups(void* context, std::int64_t first, std::int64_t last, int) {
+  const Job& job = *static_cast<const Job*>(context);
+  look_up(job, first * kRowsOfTile, std::min(last * kRowsOfTile, job.rulebook.rows()));
+}
+
+void run_walks(void* context, std::int64_t first, std::int64_t last, int) {
+  for (std::int64_t tap = first; tap < last; ++tap) walk(*static_cast<const Job*>(context), tap);
+}
+
+}  // namespace
+
+void Rulebook::resize(std::int64_t taps, std::int64_t rows) {
+  taps_ = taps, rows_ = rows;
+  const auto size = static_cast<std::size_t>(taps * rows);
+  if (data_.size() < size) data_.resize(size + size / 4);
+}
+
+std::int64_t Rulebook::pairs() const {
+  return std::ranges::count_if(map(), [](std::int32_t row) { return row >= 0; });
+}
+
+void output_sites(std::span<const std::int64_t> keys, const SparseGrid& from, const SparseGrid& to, std::int64_t batch,
+                  const SparseWindow& window, SiteIndex& index, std::vector<std::int64_t>& out,
+                  std::int64_t most_cells) {
+  const std::int64_t cells = to.cells() * batch;
+  if (cells <= most_cells) {
+    index.collect(cells, out, [&](auto add) { for_each_output(keys, from, to, window, add); });
+    return;
+  }
+  out.clear();
+  for_each_output(keys, from, to, window, [&](std::int64_t key) { out.push_back(key); });
+  std::ranges::sort(out);
+  const auto repeated = std::ranges::unique(out);
+  out.erase(repeated.begin(), repeated.end());
+  index.assign(out, cells, most_cells);
+}
+
+void make_rulebook(const SiteIndex& in, const SparseGrid& from, std::span<const std::int64_t> out, const SparseGrid& to,
+                   const SparseWindow& window, ThreadPool& pool, Rulebook& rulebook) {
+  const auto rows = static_cast<std::int64_t>(out.size());
+  rulebook.resize(window.taps(), rows);
+  Job job{in, from, out, to, window, rulebook};
+  if (in.has_bitmap()) {
+    pool.run((rows + kRowsOfTile - 1) / kRowsOfTile, run_lookups, &job);
+  } else {
+    pool.run(window.taps(), run_walks, &job);
+  }
+}
+
+void invert(const Rulebook& forward, std::int64_t inputs, Rulebook& inverse) {
+  inverse.resize(forward.taps(), inputs);
+  for (std::int64_t tap = 0; tap < forward.taps(); ++tap) {
+    std::int32_t* map = inverse.tap(tap);
+    std::fill_n(map, inputs, -1);
+    for (std::int64_t r = 0; r < forward.rows(); ++r) {
+      if (const std::int32_t in = forward.input(tap, r); in >= 0) map[in] = static_cast<std::int32_t>(r);
+    }
+  }
+}
+
+}  // namespace octet

@@ -31,4 +31,4 @@ suite build-tests -DOCTET_WERROR=ON  # (under the sanitisers g++ 12 warns of wha
 tests/neon.sh build-tests || { status=$?; [ $status -eq 77 ] || exit $status; }  # 77: skipped, and it said why
 [ $full -eq 1 ] && tests/clean_root.sh
 # (no GPU code under the sanitisers: compute-sanitizer does that, in gpu.sh)
-suite build-asan -DOCTET_SANITIZE=ON -DOCTET_COUNT_KERNELS=ON -DOCTET_CUDA=OFF -DCMAKE_CXX_FLAGS_RELEASE="-O1"
+suite build-asan -DOCTET_SANITIZE=ON -DOCTET_COUNT_KERNELS=ON -DOCTET_CUDA=OFF

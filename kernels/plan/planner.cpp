@@ -180,6 +180,7 @@ void Planner::copy_into(const std::string& name, EdgeId from_edge, int from, Edg
 void Planner::lower_concat(const QNode& node) {
   const int output = make_value(node.output);
   int offset = 0;
+  std::int32_t lowest = 255, highest = -128;
   for (const EdgeId input : node.inputs) {
     const int from = value_of_[input] == value_of_[graph_.input] ? real_input() : value_of_[input];
     Value slice = layout_[output];
@@ -187,8 +188,13 @@ void Planner::lower_concat(const QNode& node) {
     slice.channel_offset = offset;
     slice.c = layout_[from].c;
     offset += slice.c;
+    const QEdge &source = graph_.edges[input], &target = graph_.edges[node.output];
+    const bool same = source.quant.step == target.quant.step && source.quant.zero == target.quant.zero;
+    lowest = std::min(lowest, same ? layout_[from].lowest : target.quant.lo);
+    highest = std::max(highest, same ? layout_[from].highest : target.quant.hi);
     copy_into(fmt::format("{}[{}]", node.name, graph_.edges[input].name), input, from, node.output, layout_.add(slice));
   }
+  if (graph_.edges[node.output].quantised) layout_[output].lowest = lowest, layout_[output].highest = highest;
   steps_.back().step.completes = {{node.output, output}};
 }
 
@@ -263,6 +269,10 @@ void Planner::lower(const QNode& node) {
       const int output = make_value(node.output);
       if (node.op == Op::max_pool) {
         layout_[output].lowest = layout_[in(0)].lowest, layout_[output].highest = layout_[in(0)].highest;
+      } else if (node.precision == Precision::int8) {  // an average of what is not negative is not negative
+        const PoolParams& p = data->params;
+        const bool stays = p.zero_in == p.zero_out && layout_[in(0)].lowest >= p.zero_in;
+        layout_[output].lowest = stays ? std::max(p.lo, p.zero_out) : p.lo, layout_[output].highest = p.hi;
       }
       emit(node, typed(op, layout_[in(0)]), {in(0)}, output, std::shared_ptr<const void>(data, &data->params));
       return;
@@ -274,8 +284,12 @@ void Planner::lower(const QNode& node) {
         require(layout_[i].h == layout_[inputs[0]].h && layout_[i].w == layout_[inputs[0]].w,
                 "{}: adds a flattened activation and a plain one, which lie in different orders", node.name);
       }
-      emit(node, typed("add", layout_[inputs[0]]), inputs, make_value(node.output, inputs[0]),
-           add_params(graph_, node));
+      auto params = add_params(graph_, node);
+      const int output = make_value(node.output, inputs[0]);
+      if (node.precision == Precision::int8) {
+        layout_[output].lowest = params->lo, layout_[output].highest = params->hi;
+      }
+      emit(node, typed("add", layout_[inputs[0]]), inputs, output, std::move(params));
       return;
     }
   }

@@ -61,8 +61,8 @@ static inline __m512i narrow(const Constants& c, __m512i v0, __m512i v1, __m512i
 }
 
 // Sums become outputs: `get(pixel, block)` is the vector of 16 sums of one pixel's block of channels, out[pixel] the
-// pixel's channel 0. Blocks is 1 or 2; `channels` of them, at most 16 * Blocks, are stored from `channel` on. Rule 13's
-// floats or rule 7's bytes, four vectors at a time (two pixels of 32 channels, or four of 16).
+// pixel's channel 0. Blocks is 1, 2 or 4; `channels` of them, at most 16 * Blocks, are stored from `channel` on. Rule
+// 13's floats or rule 7's bytes, four vectors at a time (a pixel of 64 channels, two of 32, or four of 16).
 template <int Blocks, class Get>
 static inline void store_floats(const Constants& c, Get get, std::byte* const* out, std::int64_t count,
                                 std::int64_t channel, std::int64_t channels) {
@@ -85,8 +85,20 @@ static inline void store_pixels(const Constants& constants, Get get, std::byte* 
   // A copy that nothing points to stays in registers: bytes that are stored might be anybody's.
   const Constants c = constants;
   const __m512 m0 = _mm512_loadu_ps(c.multiplier + channel),
-               m1 = _mm512_loadu_ps(c.multiplier + channel + 16 * (Blocks - 1));
-  if constexpr (Blocks == 2) {
+               m1 = _mm512_loadu_ps(c.multiplier + channel + (Blocks > 1 ? 16 : 0));
+  if constexpr (Blocks == 4) {
+    const __m512 m2 = _mm512_loadu_ps(c.multiplier + channel + 32), m3 = _mm512_loadu_ps(c.multiplier + channel + 48);
+    const __mmask64 mask = channels == 64 ? ~0ull : (1ull << channels) - 1;
+    for (std::int64_t p = 0; p < count; ++p) {
+      const __m512i bytes = narrow(c, to_integer(c, get(p, 0), m0), to_integer(c, get(p, 1), m1),
+                                   to_integer(c, get(p, 2), m2), to_integer(c, get(p, 3), m3));
+      if (channels == 64) {
+        _mm512_storeu_si512(out[p] + channel, bytes);
+      } else {
+        _mm512_mask_storeu_epi8(out[p] + channel, mask, bytes);
+      }
+    }
+  } else if constexpr (Blocks == 2) {
     const auto bytes_of = [&](std::int64_t p, std::int64_t p1) __attribute__((always_inline)) {
       return narrow(c, to_integer(c, get(p, 0), m0), to_integer(c, get(p, 1), m1), to_integer(c, get(p1, 0), m0),
                     to_integer(c, get(p1, 1), m1));

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "kernels/cpu/avx512.h"
-#include "kernels/cpu/direct_conv.h"
+#include "kernels/cpu/vnni.h"
 
 namespace octet::kernels::avx512vnni {
 
@@ -15,10 +15,16 @@ struct Traits {
   using WeightVector = __m512i;
   using Epilogue = avx512::Constants;
   static constexpr int kLanes = 16, kGroup = 4, kGroupMultiple = 1, kMaxBlocks = 2;
+  // 64 channels at a time: half as many broadcasts, and whole cache lines of outputs. Their weights are read again for
+  // every few pixels, so they have to fit into the first cache beside the inputs.
+  static constexpr std::int64_t kWideBlocks = 4, kFirstCache = 36 << 10;
 
-  static std::int64_t compensation_bytes(std::int64_t channels) { return (channels * 4 + 63) / 64 * 64; }
+  static std::int64_t compensation_bytes(std::int64_t channels) { return vnni::compensation_bytes(channels); }
   static void set_compensation(void* packed, std::int64_t channel, std::int64_t weight_sum) {
-    if (Flip) static_cast<std::int32_t*>(packed)[channel] = static_cast<std::int32_t>(-128 * weight_sum);
+    if (Flip) vnni::set_compensation(packed, channel, weight_sum);
+  }
+  static void flip(const std::byte* from, std::byte* to) {
+    _mm512_store_si512(to, _mm512_xor_si512(_mm512_loadu_si512(from), _mm512_set1_epi8(-128)));
   }
   static Epilogue prepare(const StepArgs& args) {
     Epilogue e = avx512::constants_of(args);
@@ -50,6 +56,18 @@ struct Traits {
   // of real networks are multiples of 7.
   template <class Call>
   static void dispatch(std::int64_t blocks, std::int64_t length, bool pooled, Call call) {
+    if (blocks == 4) {
+      switch (direct::best_pixels<7, 6, 5, 4>(length, pooled)) {
+        case 6:
+          return call(direct::Number<6>(), direct::Number<4>());
+        case 5:
+          return call(direct::Number<5>(), direct::Number<4>());
+        case 4:
+          return call(direct::Number<4>(), direct::Number<4>());
+        default:
+          return call(direct::Number<7>(), direct::Number<4>());
+      }
+    }
     if (blocks == 1) {
       if (direct::best_pixels<16, 8>(length, pooled) == 8) return call(direct::Number<8>(), direct::Number<1>());
       return call(direct::Number<16>(), direct::Number<1>());
@@ -68,9 +86,5 @@ struct Traits {
     }
   }
 };
-
-static inline bool flips(const StepArgs& args) {
-  return args.inputs[0].type == DType::s8 && !static_cast<const ConvParams*>(args.params)->non_negative;
-}
 
 }  // namespace octet::kernels::avx512vnni

@@ -13,7 +13,7 @@ struct Traits {
   static constexpr std::int64_t kBytes = 64;
   static constexpr int kRows3 = 4, kRows5 = 4;  // 16 sums of 32 registers
 
-  static bool flips(const StepArgs& args) { return avx512vnni::flips(args); }
+  static bool flips(const StepArgs& args) { return vnni::flips(args); }
   static Constants constants_of(const StepArgs& args) { return avx512::constants_of(args); }
 
   template <bool Flip>

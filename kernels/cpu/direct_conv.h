@@ -276,13 +276,6 @@ static void row_of(const Geometry& g, const typename Traits::Weight* weights, st
   }
 }
 
-// Channel blocks that one tile computes together, so that an input broadcast serves them all.
-template <class Traits>
-static std::int64_t blocks_per_tile(const StepArgs& args) {
-  const std::int64_t all = blocks<Traits>(args);
-  return all < Traits::kMaxBlocks ? all : Traits::kMaxBlocks;
-}
-
 // Parts of one image that are tiles of their own: rows, or of a flat image runs of about kFlatPixels pixels.
 constexpr std::int64_t kFlatPixels = 112;
 
@@ -297,6 +290,24 @@ struct Parts {
     length = (pixels + count - 1) / count;
   }
 };
+
+// Channel blocks that one tile computes together, so that an input broadcast serves them all. An instruction set may
+// take more of them where the weights of so many blocks stay in its first cache.
+template <class Traits>
+static std::int64_t blocks_per_tile(const StepArgs& args) {
+  const std::int64_t all = blocks<Traits>(args);
+  std::int64_t most = Traits::kMaxBlocks;
+  if constexpr (requires { Traits::kWideBlocks; }) {
+    const auto bytes = Traits::kWideBlocks * block_size<Traits>(geometry_of<Traits>(args)) *
+                       static_cast<std::int64_t>(sizeof(typename Traits::Weight));
+    const bool pooled = static_cast<const ConvParams*>(args.params)->fused_max_pool;
+    const bool read_once = Parts(args).length < Traits::kWideBlocks;
+    if (all % Traits::kWideBlocks == 0 && !pooled && (read_once || bytes <= Traits::kFirstCache)) {
+      most = Traits::kWideBlocks;
+    }
+  }
+  return all < most ? all : most;
+}
 
 template <class Traits>
 static std::int64_t tiles(const StepArgs& args) {

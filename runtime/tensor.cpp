@@ -20,7 +20,7 @@ Tensor::Tensor(DType type, Shape shape) : dtype_(type), shape_(shape) {
 }
 
 Tensor::Tensor(DType type, Shape shape, void* data, std::shared_ptr<const void> keep)
-    : dtype_(type), shape_(shape), data_(static_cast<std::byte*>(data)), owner_(std::move(keep)) {}
+    : dtype_(type), shape_(shape), data_(static_cast<std::byte*>(data)), view_(true), owner_(std::move(keep)) {}
 
 void Tensor::check_type(DType wanted) const {
   require(dtype_ == wanted, "a {} tensor was read as {}", name_of(dtype_), name_of(wanted));

@@ -34,6 +34,7 @@ class Tensor {
   std::int64_t elements() const { return data_ ? shape_.elements() : 0; }
   std::size_t bytes() const { return static_cast<std::size_t>(elements()) * size_of(dtype_); }
   bool empty() const { return data_ == nullptr; }  // default-constructed
+  bool is_view() const { return view_; }           // of memory that is not its own, a mapped file's for one
   std::byte* raw() { return data_; }
   const std::byte* raw() const { return data_; }
 
@@ -60,6 +61,7 @@ class Tensor {
   DType dtype_ = DType::f32;
   Shape shape_;
   std::byte* data_ = nullptr;
+  bool view_ = false;
   std::shared_ptr<const void> owner_;  // copies of a Tensor share memory, like everybody's tensors
 };
 

@@ -4,6 +4,7 @@
 #include "kernels/cuda/layout.h"
 #include "kernels/plan/planner.h"
 #include "runtime/error.h"
+#include "runtime/io/file.h"
 
 namespace octet::kernels {
 namespace {
@@ -150,6 +151,8 @@ void Planner::finish(Pending& p, const StepArgs& args) {
     p.step.packed_bytes = p.kernel.packed_bytes(args);
     p.conv->packed = Tensor(DType::u8, Shape{static_cast<std::int64_t>(p.step.packed_bytes)});
     p.kernel.pack(args, p.weights.raw(), p.conv->packed.raw());
+    // Weights that lie in a file need not stay in memory beside their packed form.
+    if (p.weights.is_view()) not_needed_soon({p.weights.raw(), p.weights.bytes()});
     p.conv->params.weights = p.conv->packed.raw();
   }
   p.step.scratch_bytes = p.kernel.scratch_bytes(args);

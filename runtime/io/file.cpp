@@ -156,6 +156,14 @@ void write_file_atomically(const std::filesystem::path& path, const std::functio
   sync_folder(target);
 }
 
+void not_needed_soon(std::span<const std::byte> bytes) {
+  const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const auto address = reinterpret_cast<std::uintptr_t>(bytes.data());
+  const std::uintptr_t first = (address + page - 1) / page * page, last = (address + bytes.size()) / page * page;
+  // (The pages at both ends also hold somebody else's bytes.) A system that does not know the advice ignores it.
+  if (first < last) ::madvise(reinterpret_cast<void*>(first), last - first, MADV_PAGEOUT);
+}
+
 void write_file_atomically(const std::filesystem::path& path, std::span<const std::byte> bytes) {
   write_file_atomically(path, [bytes](FileWriter& out) { out.write(bytes); });
 }

@@ -39,8 +39,8 @@ class MappedFile {
   std::size_t size_;
 };
 
-// A hint: nobody will read these bytes soon. Where they are pages of a map, the system may take the memory back and read
-// the file again should somebody ask after all; elsewhere nothing happens. Nothing is ever lost.
+// A hint: nobody will read these bytes soon. Where they are pages of a map, the system may take the memory back and
+// read the file again should somebody ask after all; elsewhere nothing happens. Nothing is ever lost.
 void not_needed_soon(std::span<const std::byte> bytes);
 
 // Where the callback of write_file_atomically puts its bytes.

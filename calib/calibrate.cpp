@@ -69,7 +69,7 @@ Calibrator::Calibrator(const Graph& graph, const CalibrationOptions& options, Th
   const QGraph network = options.equalize ? as_float(equalise(fold_batch_norm(graph)).graph)
                                           : as_float(graph, options.fold_first && !notebook);
   for (const QNode& node : network.nodes) {
-    if (options.bias_correct && has_weights(node.op)) means_[node.inputs[0]].push_back({node.name, {}, 0});
+    if (options.bias_correct && has_weights(node.op)) means_[node.inputs[0]].push_back({node.name, {}, {}, 0});
   }
   program_ = kernels::plan(network, plan_options);
   context_ = std::make_unique<Context>(program_, pool);
@@ -84,6 +84,7 @@ Calibrator::Calibrator(const Graph& graph, const CalibrationOptions& options, Th
   }
   require(!watches_.empty(), "{}: no edge is observed, so there is nothing to calibrate", model_);
   share_observers(graph);
+  for (const auto& observer : observers_) blank_.push_back(observer->clone());
   for (const Watch& watch : watches_) {
     const EdgeId source = graph.observed(watch.name);
     const EdgeId edge = watched_edge(graph, source, options.after_pool);
@@ -135,7 +136,13 @@ Tensor Calibrator::observe_batch(const Batch& batch, std::int64_t images) {
     }
     const auto found = watched_.find(edge);
     if (found == watched_.end()) return;
-    for (const std::size_t observer : found->second) observers_[observer]->observe(view);
+    for (const std::size_t observer : found->second) {
+      try {
+        observers_[observer]->observe(view);
+      } catch (const Error& e) {
+        fail("edge '{}': {}", std::ranges::find(watches_, observer, &Watch::observer)->name, e.what());
+      }
+    }
   };
   context_->run(batch, output, &hook);
   images_ += images;
@@ -143,15 +150,24 @@ Tensor Calibrator::observe_batch(const Batch& batch, std::int64_t images) {
 }
 
 void Calibrator::Means::observe(const View& v) {
-  sums.resize(static_cast<std::size_t>(v.c));
-  count += std::int64_t{v.n} * v.h * v.w;
+  std::vector<double> batch(static_cast<std::size_t>(v.c));
   for (std::int64_t n = 0; n < v.n; ++n) {
     for (std::int64_t y = 0; y < v.h; ++y) {
       for (std::int64_t x = 0; x < v.w; ++x) {
-        for (std::int64_t c = 0; c < v.c; ++c) sums[static_cast<std::size_t>(c)] += *v.at<float>(n, y, x, c);
+        for (std::int64_t c = 0; c < v.c; ++c) batch[static_cast<std::size_t>(c)] += *v.at<float>(n, y, x, c);
       }
     }
   }
+  sums.resize(batch.size()), rests.resize(batch.size());
+  count += std::int64_t{v.n} * v.h * v.w;
+  for (std::size_t c = 0; c < batch.size(); ++c) add(c, batch[c]);
+}
+
+// Knuth's two-sum: sum + error is old + value exactly.
+void Calibrator::Means::add(std::size_t channel, double value) {
+  const double old = sums[channel], sum = old + value, part = sum - old;
+  sums[channel] = sum;
+  rests[channel] += (old - (sum - part)) + (value - part);
 }
 
 const Observer& Calibrator::observer(std::string_view name) const {
@@ -195,8 +211,9 @@ Ranges Calibrator::ranges() const {
     for (const Means& means : layers) {
       require(means.count > 0, "calibration saw no input of '{}'", means.layer);
       std::vector<float>& of_layer = r.input_means[means.layer];
-      for (const double sum : means.sums)
-        of_layer.push_back(static_cast<float>(sum / static_cast<double>(means.count)));
+      for (std::size_t c = 0; c < means.sums.size(); ++c) {
+        of_layer.push_back(static_cast<float>((means.sums[c] + means.rests[c]) / static_cast<double>(means.count)));
+      }
     }
   }
   r.images = images_;

@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 
 #include "calib/choose_range.h"
 #include "calib/observer.h"
@@ -28,7 +29,7 @@ struct CalibrationOptions {
   bool equalize = false;      // across layers (equalise.h), before anything is observed
   bool bias_correct = false;  // keep the mean of every layer's input channels (Ranges::input_means)
   int batch = 8;
-  std::optional<kernels::PlanOptions::Photo> photo;  // set: batches are photos, u8 [n, H, W, 3]
+  std::optional<kernels::PlanOptions::Photo> photo;  // set: batches are photos, u8 [n, H, W, 3]; else f32
 };
 
 // The MobileNetV2 walk-through's configurations: simple is min-max, affine 7-bit activations, weights per tensor; x86
@@ -45,6 +46,16 @@ class Calibrator {
   // What has been seen so far. Throws Error when that is nothing.
   Ranges ranges() const;
 
+  // Several processes, each with a share of the batches, come to the ranges of a single one, bit by bit, when all
+  // histograms of an edge have the first width that the single one's would have: that of the first batch in which the
+  // edge is not all zeros. widths() has one number an observer (0: none yet, or no histogram); restart() forgets all
+  // batches and begins with these widths; state() is everything seen, as text, for merge(). Throws Error for a state
+  // of another network or method, and for moving averages, which depend on the order of the batches.
+  std::vector<float> widths() const;
+  void restart(std::span<const float> widths);
+  std::string state() const;
+  void merge(const std::string& state);
+
   const Observer& observer(std::string_view name) const;  // throws Error when there is none
 
  private:
@@ -60,20 +71,22 @@ class Calibrator {
 
   CalibrationOptions options_;
   std::string model_;
-  std::vector<Watch> watches_;                          // in the graph's order
-  std::map<EdgeId, std::vector<std::size_t>> watched_;  // edge of the float program -> observers
-  std::vector<std::unique_ptr<Observer>> observers_;
+  std::vector<Watch> watches_;                                // in the graph's order
+  std::map<EdgeId, std::vector<std::size_t>> watched_;        // edge of the float program -> observers
+  std::vector<std::unique_ptr<Observer>> observers_, blank_;  // blank_: as they were before the first batch
   struct Sum {
     std::string result;
     std::vector<std::string> inputs;
     bool non_negative;  // a ReLU follows
   };
   std::vector<Sum> sums_;  // adds whose result's range follows from their inputs'
+  // The sums of batches are added in twice the precision of a double: so precisely that their order does not show.
   struct Means {
     std::string layer;
-    std::vector<double> sums;  // by channel
-    std::int64_t count = 0;    // values a channel
+    std::vector<double> sums, rests;  // by channel; the sum is sums[c] + rests[c]
+    std::int64_t count = 0;           // values a channel
     void observe(const View& input);
+    void add(std::size_t channel, double value);
   };
   std::map<EdgeId, std::vector<Means>> means_;  // by the edge that the layers read
   std::unique_ptr<Context> context_;

@@ -14,7 +14,8 @@ namespace {
 
 using nlohmann::json;
 
-constexpr float kSmallestNormal = std::numeric_limits<float>::min();
+constexpr float kSmallestNormal = std::numeric_limits<float>::min(), kLargest = std::numeric_limits<float>::max();
+constexpr std::int64_t kMostOfABin = std::int64_t{1} << 44;  // of a file: no sum of all bins overflows
 
 float inverse_of(float width) { return static_cast<float>(1.0 / static_cast<double>(width)); }
 
@@ -39,6 +40,9 @@ void widen(std::span<const float> values, float& low, float& high) {
   low = *std::ranges::min_element(lowest), high = *std::ranges::max_element(highest);
 }
 
+// The bin of a magnitude, as a float: the product that count_values() cuts to a whole number.
+float place_of(float magnitude, float width) { return magnitude * inverse_of(width); }
+
 std::int64_t sum_of(const std::vector<std::int64_t>& counts) {
   std::int64_t sum = 0;
   for (const std::int64_t c : counts) sum += c;
@@ -54,7 +58,7 @@ Extremes extremes_of(const View& activation) {
 }
 
 Histogram::Histogram(int first_bins) : first_bins_(first_bins) {
-  require(first_bins >= 1 && first_bins <= kMaxBins, "{} bins: 1 to {} were expected", first_bins, kMaxBins);
+  require(first_bins >= 2 && first_bins <= kMaxBins, "{} bins: 2 to {} were expected", first_bins, kMaxBins);
   positive_.resize(static_cast<std::size_t>(first_bins));
   negative_.resize(static_cast<std::size_t>(first_bins));
 }
@@ -83,20 +87,23 @@ void Histogram::halve() {
   width_ *= 2;
 }
 
-// Makes every magnitude up to amax fall into a bin.
-void Histogram::cover(double amax) {
+// Makes every magnitude up to amax fall into a bin, by the very product that counting uses: then where a value goes
+// depends on the first width alone, and not on how many bins there happen to be when it comes.
+void Histogram::cover(double largest) {
+  const auto amax = static_cast<float>(largest);  // which it was
   if (width_ == 0) {
-    if (amax > 0) width_ = std::max(static_cast<float>(amax / first_bins_), kSmallestNormal);
+    if (amax == 0) return;
+    width_ = std::max(static_cast<float>(static_cast<double>(amax) / first_bins_), kSmallestNormal);
+    // The top edge belongs to the last bin. The product may round to the edge behind it: then a bin is wider by 2^-23.
+    while (place_of(amax, width_) >= static_cast<float>(first_bins_)) width_ = std::nextafter(width_, kLargest);
     return;
   }
-  const auto needed = [&] { return std::ceil(amax / static_cast<double>(width_)); };
-  while (needed() > kMaxBins) halve();
-  const auto bins = static_cast<std::size_t>(needed());
+  while (place_of(amax, width_) >= static_cast<float>(kMaxBins)) halve();
+  const auto bins = static_cast<std::size_t>(place_of(amax, width_)) + 1;
   if (bins <= positive_.size()) return;
   positive_.resize(bins), negative_.resize(bins);
 }
 
-// The top edge belongs to the last bin.
 void Histogram::count_values(std::span<const float> values) {
   count_ += static_cast<std::int64_t>(values.size());
   if (width_ == 0) {
@@ -104,9 +111,8 @@ void Histogram::count_values(std::span<const float> values) {
     return;
   }
   const float inverse = inverse_of(width_);
-  const auto last = static_cast<std::int32_t>(bins()) - 1;
   for (const float v : values) {
-    const std::int32_t bin = std::min(static_cast<std::int32_t>(std::fabs(v) * inverse), last);
+    const auto bin = static_cast<std::int32_t>(std::fabs(v) * inverse);
     ++(v < 0 ? negative_ : positive_)[static_cast<std::size_t>(bin)];
   }
 }
@@ -115,7 +121,7 @@ void Histogram::observe(const View& activation) {
   const Extremes e = extremes_of(activation);
   if (e.min > e.max) return;  // no element
   min_ = count_ == 0 ? e.min : std::min(min_, e.min), max_ = count_ == 0 ? e.max : std::max(max_, e.max);
-  cover(static_cast<double>(std::max(std::fabs(e.min), std::fabs(e.max))));
+  cover(std::max(std::fabs(e.min), std::fabs(e.max)));
   for_each_run(activation, [&](std::span<const float> run) { count_values(run); });
 }
 
@@ -150,15 +156,18 @@ void Histogram::merge(const Histogram& other) {
   if (finer.width_ > width_) {
     std::swap(finer.width_, width_), std::swap(finer.positive_, positive_), std::swap(finer.negative_, negative_);
   }
-  const auto coarsen = [&] {
-    while (2 * finer.width_ <= width_) finer.halve();
+  while (2 * finer.width_ <= width_) finer.halve();
+  // Equal widths add up bin by bin. Others: as many bins as hold the finer one's top, and its bins go by their centres.
+  const bool equal = finer.width_ == width_;
+  const auto needed = [&] {
+    return equal ? finer.bins() : std::ceil(static_cast<double>(finer.width_) * finer.bins() / width_);
   };
-  coarsen();
-  cover(static_cast<double>(finer.width_) * finer.bins());
-  coarsen();
-  const double scale = static_cast<double>(finer.width_) / static_cast<double>(width_);
+  while (needed() > kMaxBins) halve();
+  const std::size_t bins = std::max(positive_.size(), static_cast<std::size_t>(needed()));
+  positive_.resize(bins), negative_.resize(bins);
+  const double scale = equal ? 1 : static_cast<double>(finer.width_) / static_cast<double>(width_);
   for (int i = 0; i < finer.bins(); ++i) {
-    const auto bin = std::min(static_cast<std::size_t>((i + 0.5) * scale), positive_.size() - 1);
+    const auto bin = std::min(static_cast<std::size_t>((i + 0.5) * scale), bins - 1);
     positive_[bin] += finer.positive_[static_cast<std::size_t>(i)];
     negative_[bin] += finer.negative_[static_cast<std::size_t>(i)];
   }
@@ -180,12 +189,12 @@ Histogram Histogram::from_json(const std::string& text) {
     h.width_ = real("width_bits"), h.min_ = real("min_bits"), h.max_ = real("max_bits");
     h.positive_ = j.at("positive").get<std::vector<std::int64_t>>();
     h.negative_ = j.at("negative").get<std::vector<std::int64_t>>();
-    h.count_ = sum_of(h.positive_) + sum_of(h.negative_);
     const auto bins = h.positive_.size();
     require(bins >= 1 && bins <= kMaxBins && h.negative_.size() == bins, "{} and {} bins", bins, h.negative_.size());
     for (const auto& counts : {h.positive_, h.negative_}) {
-      for (const std::int64_t c : counts) require(c >= 0, "a count of {}", c);
+      for (const std::int64_t c : counts) require(c >= 0 && c <= kMostOfABin, "a count of {}", c);
     }
+    h.count_ = sum_of(h.positive_) + sum_of(h.negative_);
     require(h.width_ == 0 || std::isnormal(h.width_), "a bin width of {}", h.width_);
     require(h.width_ >= 0 && std::isfinite(h.min_) && std::isfinite(h.max_) && h.min_ <= h.max_,
             "width {}, range [{}, {}]", h.width_, h.min_, h.max_);

@@ -23,7 +23,7 @@ class Histogram {
  public:
   static constexpr int kMaxBins = 65536;
 
-  // 1 <= first_bins <= kMaxBins; throws Error otherwise.
+  // 2 <= first_bins <= kMaxBins; throws Error otherwise.
   explicit Histogram(int first_bins = 2048);
 
   // An f32 activation of any strides; nothing of it is kept. Throws Error on NaN or infinity.

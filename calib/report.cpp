@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include "runtime/error.h"
@@ -14,12 +15,12 @@ constexpr double kPlotWidth = 320, kPlotHeight = 96, kPlotBase = 112;  // a hist
 constexpr int kBarsShown = 40;                                         // of a ranking
 
 constexpr const char* kStyle = R"(
-body{font:15px/1.45 system-ui,sans-serif;color:#1c2733;background:#fff;max-width:1060px;margin:2em auto;padding:0 1em}
+body{font:15px/1.45 system-ui,sans-serif;color:#1c2733;background:#fff;max-width:1110px;margin:2em auto;padding:0 1em}
 h1{font-size:1.6em;margin:0}h2{font-size:1.15em;margin:2em 0 .5em;border-bottom:1px solid #d5dde5;padding-bottom:.2em}
 p{margin:.4em 0}.note{color:#5a6b7b}
 table{border-collapse:collapse;font-size:13px}th,td{padding:.25em .8em;text-align:left;border-bottom:1px solid #e6ebf0}
 th{color:#5a6b7b;font-weight:600}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
-.edges{display:flex;flex-wrap:wrap;gap:14px}figure{margin:0;padding:8px 10px;border:1px solid #e0e6ec;border-radius:6px}
+.edges{display:flex;flex-wrap:wrap;gap:14px}.edges .note{font-size:12px}figure{width:330px;margin:0;padding:8px 10px;border:1px solid #e0e6ec;border-radius:6px}
 figcaption{font-weight:600;font-size:13px}svg{display:block}svg text{font:11px system-ui,sans-serif;fill:#34414e}
 .legend span{display:inline-block;margin-right:1.2em}.legend i{display:inline-block;width:18px;height:0;
 border-top:3px solid;margin-right:.4em;vertical-align:middle}
@@ -110,48 +111,79 @@ std::string bars_svg(const std::vector<Bar>& bars, double from, double to, const
   return svg + "</svg>";
 }
 
+std::string counted(std::int64_t count, const char* noun) {
+  return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
+}
+
+std::string decibels(double value) { return std::isfinite(value) ? fmt::format("{:.1f} dB", value) : "exact"; }
+
+const char* title_of(const Measurement& m) { return m.mean_ap ? "mAP" : m.top1 ? "top-1" : "same class as FP32"; }
+
+std::string overlap_text(const Summary& s) {
+  if (s.calibration_overlap == 0) return "";
+  const bool all = s.calibration_overlap == s.count;
+  return fmt::format(" {} calibrated the model: the score says {}.",
+                     all ? "These very photos" : fmt::format("{} of them", s.calibration_overlap),
+                     all ? "little" : "less than it seems");
+}
+
 std::string accuracy(const Summary& s) {
-  const bool labelled = s.origin.top1.has_value();
-  std::string html = fmt::format("<h2>Accuracy and size</h2><table><tr><th></th><th class=\"n\">{}</th>",
-                                 labelled ? "top-1" : "same class as FP32");
+  std::string html =
+      fmt::format("<h2>Accuracy and size</h2><table><tr><th></th><th class=\"n\">{}</th>", title_of(s.origin));
   html += "<th class=\"n\">SQNR of the outputs</th><th class=\"n\">file</th></tr>";
   const auto row = [&](const char* name, const Measurement& m, std::int64_t bytes) {
-    const std::string noise = std::isfinite(m.sqnr_db) ? fmt::format("{:.1f} dB", m.sqnr_db) : "exact";
     html +=
         fmt::format("<tr><td>{}</td><td class=\"n\">{:.2f} %</td><td class=\"n\">{}</td><td class=\"n\">{}</td></tr>",
-                    name, m.score(), noise, megabytes(bytes));
+                    name, m.score(), decibels(m.sqnr_db), megabytes(bytes));
   };
   row("FP32", s.origin, s.fp32_bytes);
   row("INT8", s.ptq, s.int8_bytes);
-  html += fmt::format("</table><p>{} photos; drop {:.2f} points; {:.2f} % of them get FP32's class.{}</p>", s.count,
-                      s.drop(), s.ptq.agreement,
-                      s.on_calibration_data ? " These photos calibrated the model: the score says little." : "");
+  html += fmt::format("</table><p>{}; drop {:.2f} points; {:.2f} % get FP32's class.{}</p>", counted(s.count, "photo"),
+                      s.drop(), s.ptq.agreement, overlap_text(s));
   if (!s.float_layers.empty()) {
     html += fmt::format("<p>Left in float: {}</p>", escaped(fmt::format("{}", fmt::join(s.float_layers, ", "))));
   }
   return html;
 }
 
+// Bars of the score where there are labels and the scores differ, else of the outputs' signal to noise, by which layers
+// of one score are ranked. What has no noise fills its bar.
 std::string ranking(const Sensitivity& s) {
-  const std::vector<LayerSensitivity> order = s.ranked();
+  std::vector<LayerSensitivity> order = s.ranked();
+  const bool labelled = s.fp32.labelled();
+  const bool differ = std::ranges::any_of(
+      order, [&](const LayerSensitivity& l) { return l.measured.score() != order.front().measured.score(); });
+  const bool by_score = labelled && differ;
+  if (order.size() > kBarsShown) order.resize(kBarsShown);
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  double low = kInfinity, high = -kInfinity;
+  const auto take = [&](const Measurement& m) {
+    const double value = by_score ? m.score() : m.sqnr_db;
+    if (std::isfinite(value)) low = std::min(low, value), high = std::max(high, value);
+    return value;
+  };
+  take(s.int8);
+  if (by_score) take(s.fp32);
   std::vector<Bar> bars;
   for (const LayerSensitivity& layer : order) {
-    if (bars.size() == kBarsShown) break;
     const Measurement& m = layer.measured;
-    bars.push_back({layer.block ? layer.name + " (block)" : layer.name, m.score(),
-                    fmt::format("{:.2f} %, {}", m.score(),
-                                std::isfinite(m.sqnr_db) ? fmt::format("{:.1f} dB", m.sqnr_db) : "exact")});
+    bars.push_back({layer.block ? layer.name + " (block)" : layer.name, take(m),
+                    labelled ? fmt::format("{:.2f} %, {}", m.score(), decibels(m.sqnr_db)) : decibels(m.sqnr_db)});
   }
-  double low = std::min(s.int8.score(), s.fp32.score()), high = std::max(s.int8.score(), s.fp32.score());
-  for (const Bar& bar : bars) low = std::min(low, bar.value), high = std::max(high, bar.value);
-  const bool out = s.mode == SensitivityMode::leave_out;
+  if (low > high) low = high = 0;  // nothing has any noise
+  for (Bar& bar : bars) bar.value = std::isfinite(bar.value) ? bar.value : high;
+  const std::string what =
+      by_score   ? fmt::format("Score ({})", title_of(s.fp32))
+      : labelled ? fmt::format("Signal to noise of the outputs, as the scores ({}) are equal,", title_of(s.fp32))
+                 : "Signal to noise of the outputs (there are no labels)";
+  const std::string whole = labelled ? fmt::format("All INT8 {:.2f} %, FP32 {:.2f} %", s.int8.score(), s.fp32.score())
+                                     : fmt::format("All INT8 {}", decibels(s.int8.sqnr_db));
+  const char* which = s.mode == SensitivityMode::leave_out ? "only this layer in float" : "only this layer in INT8";
   return fmt::format(
-      "<h2>Sensitivity</h2><p class=\"note\">Score with {} {}, the costliest first; bars from {:.2f} % to {:.2f} %. "
-      "All "
-      "INT8 {:.2f} %, FP32 {:.2f} %, {} photos.{}</p>{}",
-      out ? "only this layer in float" : "only this layer in INT8", s.fp32.top1 ? "(top-1)" : "(same class as FP32)",
-      low - 0.5, high, s.int8.score(), s.fp32.score(), s.images, s.complete ? "" : " Not finished.",
-      bars_svg(bars, low - 0.5, high, "#1668c4"));
+      "<h2>Sensitivity</h2><p class=\"note\">{} with {}, the costliest first; bars from {:.2f} to {:.2f} {}. {}, {}.{}"
+      "</p>{}",
+      what, which, low - 0.5, high, by_score ? "%" : "dB", whole, counted(s.images, "photo"),
+      s.complete ? "" : " Not finished.", bars_svg(bars, low - 0.5, high, "#1668c4"));
 }
 
 std::string noise(const Summary& s) {
@@ -164,7 +196,7 @@ std::string noise(const Summary& s) {
   for (const std::string& edge : s.edge_order) {
     const double value = s.edge_sqnr.at(edge);
     const bool exact = !std::isfinite(value);
-    bars.push_back({edge, exact ? highest : value, exact ? "exact" : fmt::format("{:.1f} dB", value)});
+    bars.push_back({edge, exact ? highest : value, decibels(value)});
   }
   return "<h2>Noise by edge</h2><p class=\"note\">Signal to quantisation noise of each edge's values, INT8 against "
          "FP32, "
@@ -219,10 +251,11 @@ std::string report_html(const Ranges& ranges, const std::optional<Sensitivity>& 
   require(!ranges.edges.empty(), "ranges without an edge: there is nothing to report");
   std::string html = fmt::format(
       "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Octet: {0}</title><style>{1}</style>"
-      "</head><body><h1>{0}</h1><p class=\"note\">method {2}, {3} activations of {4} bits{5}, weights per {6}, {7} "
-      "calibration photos</p>",
+      "</head><body><h1>{0}</h1><p class=\"note\">method {2}, {3} activations of {4} bits{5}, weights per {6}, {7}"
+      "</p>",
       escaped(ranges.model), kStyle, escaped(ranges.method), name_of(ranges.scheme), ranges.num_bits,
-      ranges.reduce_range ? " (range reduced by one)" : "", name_of(ranges.weights), ranges.images);
+      ranges.reduce_range ? " (range reduced by one)" : "", name_of(ranges.weights),
+      counted(ranges.images, "calibration photo"));
   if (summary) html += accuracy(*summary);
   if (sensitivity) html += ranking(*sensitivity);
   if (summary) html += noise(*summary);

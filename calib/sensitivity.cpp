@@ -56,12 +56,16 @@ QGraph with_part(const Graph& graph, const Ranges& ranges, const Part& part, Sen
   return quantise(graph, alone, options);
 }
 
+// JSON knows no infinity: no noise at all is null.
+json decibels(double value) { return std::isfinite(value) ? json(value) : json(); }
+
 json measurement_json(const Measurement& m) {
   json j = json::object();
-  j["score"] = m.score();
+  j["score"] = m.labelled() ? json(m.score()) : decibels(m.sqnr_db);
   j["top1"] = m.top1 ? json(*m.top1) : json();
+  if (m.mean_ap) j["mAP"] = *m.mean_ap;
   j["agreement"] = m.agreement;
-  j["sqnr_db"] = std::isfinite(m.sqnr_db) ? json(m.sqnr_db) : json();  // null: no noise at all
+  j["sqnr_db"] = decibels(m.sqnr_db);
   j["cosine"] = m.cosine;
   return j;
 }
@@ -69,6 +73,7 @@ json measurement_json(const Measurement& m) {
 Measurement measurement_from(const json& j) {
   Measurement m;
   if (!j.at("top1").is_null()) m.top1 = j.at("top1").get<double>();
+  if (j.contains("mAP")) m.mean_ap = j.at("mAP").get<double>();
   m.agreement = j.at("agreement").get<double>(), m.cosine = j.at("cosine").get<double>();
   m.sqnr_db = j.at("sqnr_db").is_null() ? std::numeric_limits<double>::infinity() : j.at("sqnr_db").get<double>();
   return m;
@@ -82,8 +87,10 @@ std::vector<LayerSensitivity> Sensitivity::ranked() const {
   std::vector<LayerSensitivity> order = layers;
   const double sign = mode == SensitivityMode::leave_out ? 1 : -1;
   std::ranges::stable_sort(order, [&](const LayerSensitivity& a, const LayerSensitivity& b) {
-    const double x = sign * a.measured.score(), y = sign * b.measured.score();
-    return x != y ? x > y : sign * a.measured.sqnr_db > sign * b.measured.sqnr_db;
+    const auto keys = [&](const Measurement& m) {
+      return std::pair{sign * (m.labelled() ? m.score() : m.sqnr_db), sign * (m.labelled() ? m.sqnr_db : m.cosine)};
+    };
+    return keys(a.measured) > keys(b.measured);
   });
   return order;
 }
@@ -145,7 +152,7 @@ std::string to_json(const Sensitivity& s) {
   const json all = {{"octet_sensitivity", kVersion},
                     {"model", s.model},
                     {"mode", name_of(s.mode)},
-                    {"metric", s.fp32.top1 ? "top1" : "agreement"},
+                    {"metric", s.fp32.labelled() ? s.fp32.metric() : "sqnr_db"},
                     {"images", s.images},
                     {"data", s.data},
                     {"complete", s.complete},

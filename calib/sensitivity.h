@@ -14,14 +14,18 @@
 
 namespace octet::calib {
 
-// What a quantised network is worth, measured against the float network on the same inputs.
+// What a quantised network is worth, measured against the float network on the same inputs. Which of the figures a
+// network has is for its Measure to say: a classifier's has top1, a detector's mean_ap; both only where labels exist.
 struct Measurement {
-  std::optional<double> top1;  // percent; where labels exist
-  double agreement = 0;        // percent of inputs with the float network's best class
-  double sqnr_db = 0;          // signal to quantisation noise of the outputs
-  double cosine = 1;           // of the outputs
+  std::optional<double> top1;     // percent of inputs whose best class is the label
+  std::optional<double> mean_ap;  // mAP in percent
+  double agreement = 0;           // percent of inputs with the float network's best class
+  double sqnr_db = 0;             // signal to quantisation noise of the outputs
+  double cosine = 1;              // of the outputs
 
-  double score() const { return top1.value_or(agreement); }
+  bool labelled() const { return top1.has_value() || mean_ap.has_value(); }
+  double score() const { return mean_ap ? *mean_ap : top1.value_or(agreement); }  // percent: what points are lost of
+  const char* metric() const { return mean_ap ? "mAP" : top1 ? "top1" : "agreement"; }
 };
 
 enum class SensitivityMode : std::uint8_t { leave_out, alone };
@@ -41,7 +45,8 @@ struct Sensitivity {
   std::vector<LayerSensitivity> layers;  // in the network's order, blocks before their layers
   bool complete = false;
 
-  // The costliest first: by score, then, as scores of few photos tie, by SQNR; then in the network's order.
+  // The costliest first: with labels by score, then, as scores of few samples tie, by SQNR; without labels by SQNR,
+  // then by cosine. What is equal stays in the network's order.
   std::vector<LayerSensitivity> ranked() const;
 };
 

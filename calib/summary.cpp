@@ -40,7 +40,8 @@ std::string to_json(const Summary& s) {
                     {"agreement", s.ptq.agreement},
                     {"sqnr_db", decibels(s.ptq.sqnr_db)},
                     {"cosine", s.ptq.cosine},
-                    {"on_calibration_data", s.on_calibration_data},
+                    {"on_calibration_data", s.calibration_overlap > 0},
+                    {"calibration_overlap", s.calibration_overlap},
                     {"sizes", {{"fp32", s.fp32_bytes}, {"int8", s.int8_bytes}}},
                     {"float_layers", s.float_layers},
                     {"edges", noise},
@@ -55,9 +56,14 @@ Summary summary_from_json(const std::string& text, const std::string& where) {
     Summary s;
     s.model = j.at("model").get<std::string>(), s.method = j.at("method").get<std::string>();
     s.count = j.at("count").get<std::int64_t>();
-    s.on_calibration_data = j.at("on_calibration_data").get<bool>();
+    // Files of before say only whether all of them did.
+    s.calibration_overlap =
+        j.value("calibration_overlap", j.at("on_calibration_data").get<bool>() ? s.count : std::int64_t{0});
+    require(s.count >= 0 && s.calibration_overlap >= 0 && s.calibration_overlap <= s.count,
+            "{} of {} samples calibrated", s.calibration_overlap, s.count);
     const double origin = j.at("origin").get<double>(), ptq = j.at("ptq").get<double>();
     if (j.at("metric") == "top1") s.origin.top1 = origin, s.ptq.top1 = ptq;
+    if (j.at("metric") == "mAP") s.origin.mean_ap = origin, s.ptq.mean_ap = ptq;
     s.origin.agreement = 100, s.ptq.agreement = j.at("agreement").get<double>();
     s.origin.sqnr_db = std::numeric_limits<double>::infinity();
     s.ptq.sqnr_db = decibels_from(j.at("sqnr_db")), s.ptq.cosine = j.at("cosine").get<double>();
@@ -75,6 +81,8 @@ Summary summary_from_json(const std::string& text, const std::string& where) {
     for (const auto& [stage, time] : j.at("time").items()) s.seconds[stage] = time.get<double>();
     return s;
   } catch (const json::exception& e) {
+    fail("{}: not a PTQ summary: {}", where, e.what());
+  } catch (const Error& e) {
     fail("{}: not a PTQ summary: {}", where, e.what());
   }
 }

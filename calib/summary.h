@@ -17,9 +17,9 @@ struct PlanRow {
 
 struct Summary {
   std::string model, method;
-  std::int64_t count = 0;  // photos scored
-  bool on_calibration_data = false;
-  Measurement origin, ptq;  // the float network and the quantised one
+  std::int64_t count = 0;                // samples scored
+  std::int64_t calibration_overlap = 0;  // how many of them calibrated too
+  Measurement origin, ptq;               // the float network and the quantised one
   std::int64_t fp32_bytes = 0, int8_bytes = 0;
   std::vector<std::string> float_layers;    // left in float by expression or by --auto-ignore
   std::map<std::string, double> edge_sqnr;  // by observer, dB
@@ -27,7 +27,7 @@ struct Summary {
   std::vector<PlanRow> plan;
   std::map<std::string, double> seconds;  // by stage; the only thing that differs from run to run
 
-  std::string metric() const { return origin.top1 ? "top1" : "agreement"; }
+  std::string metric() const { return origin.metric(); }
   double drop() const { return origin.score() - ptq.score(); }
 };
 

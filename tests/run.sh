@@ -8,6 +8,7 @@ cd "$(dirname "$0")/.."
 . examples/install.sh
 # shellcheck disable=SC2086  # the list is words
 ensure_packages $OCTET_PACKAGES doctest-dev
+ensure_packages openmpi-bin libopenmpi-dev || echo "no Open MPI here: the tests of several processes are skipped"
 
 full=0
 [ "${1:-}" = --full ] && full=1

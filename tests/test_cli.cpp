@@ -170,18 +170,51 @@ TEST_CASE("models, kernels and inspect print the JSON that scripts rely on") {
                        {"model_bytes", 'i'},
                        {"seeded", 'b'},
                        {"layers", 'a'}});
-  const json quantizers = octet_json({"inspect", "catdog", "--quantizers"}).at("quantizers");
-  CHECK(quantizers.size() == 7 + 6);  // the notebook's edges; four convolutions and two linear layers
-  for (const json& q : quantizers) {
-    check_keys(
-        q,
-        {{"name", 's'}, {"bits", 'i'}, {"signed", 'b'}, {"axis", '?'}, {"rule", 's'}, {"amax", '?'}, {"enabled", 'b'}});
-  }
   const std::string weights = std::string(OCTET_SOURCE_DIR) + "/models/catdog/catdog.safetensors";
   const json file = octet_json({"inspect", weights});
   CHECK(file["format"] == "safetensors");
   CHECK(file["tensors"].size() == 32);
   check_keys(file["tensors"][0], {{"name", 's'}, {"dtype", 's'}, {"shape", 'a'}});
+}
+
+TEST_CASE("inspect --quantizers: name, bits, signed, axis, rule, amax and whether it is enabled") {
+  const TempFolder temp;
+  write_photos(temp.path() / "photos", 2);
+  const auto calibrated = [&](Arguments flags) {
+    Arguments a = {"calibrate", "catdog", "--data", temp / "photos", "--out", temp / "r.json", "--quiet"};
+    a.insert(a.end(), flags.begin(), flags.end());
+    REQUIRE(run_octet(a).status == 0);
+    std::map<std::string, json> by_name;
+    const json list = octet_json({"inspect", "catdog", "--quantizers", "--ranges", temp / "r.json"}).at("quantizers");
+    for (const json& q : list) by_name[q["name"].get<std::string>()] = q;
+    return by_name;
+  };
+  const json shipped = octet_json({"inspect", "catdog", "--quantizers"}).at("quantizers");
+  CHECK(shipped.size() == 7 + 6);  // the notebook's edges; four convolutions and two linear layers
+  for (const json& q : shipped) {
+    for (const char* key : {"name", "bits", "signed", "axis", "rule", "amax", "enabled"}) CHECK(q.contains(key));
+    CHECK(q["enabled"] == true);
+  }
+  auto q = calibrated({"--scheme", "affine", "--reduce-range", "--method", "mse", "--ignore", "cnn2"});
+  CHECK(q["cv1"]["bits"] == 7);
+  CHECK(q["cv1"]["signed"] == false);
+  CHECK(q["cv1"]["rule"] == "mse");
+  CHECK(q["cv1"]["axis"].is_null());
+  CHECK(q["cnn1.weight"]["axis"] == 0);
+  CHECK(q["cnn1.weight"]["bits"] == 8);
+  CHECK(q["cnn1.weight"]["amax_by_channel"].size() == 16);
+  CHECK(q["cnn2.weight"]["enabled"] == false);
+  CHECK(q["cnn2.weight"]["amax"].is_null());
+  CHECK(q["cv2"]["enabled"] == true);  // quantised behind the float layer, for the next one
+  q = calibrated({"--weights-granularity", "tensor", "--num-bits", "5", "--ignore", "cnn"});
+  CHECK(q["cv1"]["bits"] == 5);
+  CHECK(q["cv1"]["signed"] == true);
+  CHECK(q["cv1"]["enabled"] == false);  // between two float layers
+  CHECK(q["fc1.weight"]["axis"].is_null());
+  const Result table = run_octet({"inspect", "catdog", "--quantizers", "--ranges", temp / "r.json"});
+  for (const char* column : {"quantizer", "bits", "signed", "axis", "rule", "amax", "enabled"}) {
+    CHECK(table.out.find(column) != std::string::npos);
+  }
 }
 
 TEST_CASE("plan says for every layer what runs and why") {
@@ -424,7 +457,17 @@ TEST_CASE("a score on the photos that calibrated is marked") {
   CHECK(run_octet({"evaluate", "catdog", "--ranges", ranges, "--data", temp / "seen"}).out.find("calibrated") !=
         std::string::npos);
   fs::rename(temp / "other/1.bmp", temp / "other/3.bmp");
+  fs::rename(temp / "other/2.bmp", temp / "other/4.bmp");
   CHECK_FALSE(marked(temp / "other"));
+  // Some of the same photos, in another folder and by --limit.
+  fs::copy(temp / "seen/1.bmp", temp / "other/1.bmp");
+  const json some = octet_json({"evaluate", "catdog", "--ranges", ranges, "--data", temp / "other"});
+  CHECK(some["on_calibration_data"] == true);
+  CHECK(some["calibration_overlap"] == 1);
+  CHECK(run_octet({"evaluate", "catdog", "--ranges", ranges, "--data", temp / "other"}).out.find("1 of these photos") !=
+        std::string::npos);
+  CHECK(octet_json({"evaluate", "catdog", "--ranges", ranges, "--data", temp / "seen", "--limit",
+                    "1"})["calibration_overlap"] == 1);
 }
 
 TEST_CASE("labels: the folder first, then the file's own name, never the path above") {

@@ -154,3 +154,55 @@ TEST_CASE("amax: what it refuses, by name") {
   CHECK(start.status == 1);
   CHECK(start.err.find("start bin 5000") != std::string::npos);
 }
+
+TEST_CASE("an empty set, silent activations and activations that overflow") {
+  const TempFolder folder;
+  fs::create_directories(folder.path() / "empty");
+  octet_refuses({"calibrate", "catdog", "--data", folder / "empty", "--out", folder / "r.json"}, {"no photos"});
+  CHECK(!fs::exists(folder / "r.json"));
+
+  write_bmp(folder.path() / "black" / "1.bmp", 60, 50, [](int, int) { return Colour{0, 0, 0}; });
+  for (const std::string method : {"max", "mse", "entropy", "percentile"}) {
+    const Result silent = run_octet(
+        {"calibrate", "catdog", "--data", folder / "black", "--out", folder / "r.json", "--json", "--method", method});
+    CAPTURE(method);
+    REQUIRE(silent.status == 0);
+    CHECK(silent.err.find("edge input is dead") != std::string::npos);
+    const json input = json::parse(silent.out)["edges"][0];
+    CHECK(input["name"] == "input");
+    CHECK(input["step"] == 1.0);
+    CHECK(input["dead"] == true);
+    CHECK(run_octet({"run", "catdog", folder / "black", "--ranges", folder / "r.json"}).status == 0);
+  }
+
+  StateDict weights;
+  const std::string shipped = std::string(OCTET_SOURCE_DIR) + "/models/catdog/catdog.safetensors";
+  const SafetensorsFile file = read_safetensors(shipped);
+  for (const auto& [name, tensor] : file.tensors) {
+    Tensor copy = tensor.clone();
+    if (name == "bn2.weight" || name == "bn1.weight") {
+      for (float& v : copy.span<float>()) v *= 1e30f;  // finite, but not what they are multiplied with
+    }
+    weights.insert(name, copy);
+  }
+  write_safetensors(folder / "huge.safetensors", weights);
+  write_photos(folder.path() / "photos", 1);
+  octet_refuses({"calibrate", "catdog", "--data", folder / "photos", "--out", folder / "none.json", "--weights",
+                 folder / "huge.safetensors"},
+                {"edge 'cv", "NaN or an infinity"});
+  CHECK(!fs::exists(folder / "none.json"));
+}
+
+TEST_CASE("ranges of an older format or of another model") {
+  const TempFolder folder;
+  write_photos(folder.path() / "photos", 1);
+  json ranges = calibrate(folder, {});
+  const auto refused = [&](const char* key, const json& value, const std::string& message) {
+    json other = ranges;
+    other[key] = value;
+    write_text(folder / "other.json", other.dump());
+    octet_refuses({"run", "catdog", folder / "photos", "--ranges", folder / "other.json"}, {message});
+  };
+  refused("octet_ranges", 0, "version 0 of the format, 1 was expected");
+  refused("model", "resnet50", "these ranges are of 'resnet50', the model is 'catdog'");
+}

@@ -201,3 +201,25 @@ TEST_CASE("auto-ignore leaves the bad layer in float and no other") {
   CHECK(precision_of(q, "stage10.a") == Precision::fp32);
   CHECK(std::ranges::count(q.nodes, Precision::fp32, &QNode::precision) >= 1);
 }
+
+TEST_CASE("a score may be mAP, and without labels layers rank by SQNR, then by cosine") {
+  Measurement detector{.mean_ap = 59.5, .agreement = 0, .sqnr_db = 20};
+  CHECK(detector.score() == 59.5);
+  CHECK(detector.metric() == std::string("mAP"));
+  Sensitivity s{.model = "net", .data = "d"};
+  s.fp32 = detector, s.int8 = {.mean_ap = 50.0, .sqnr_db = 10};
+  s.layers = {{"a", false, {.mean_ap = 51.0, .sqnr_db = 30}}, {"b", false, {.mean_ap = 58.0, .sqnr_db = 5}}};
+  CHECK(names_of(s.ranked()) == std::vector<std::string>{"b", "a"});
+  const std::string text = to_json(s);
+  CHECK(text.find("\"metric\": \"mAP\"") != std::string::npos);
+  CHECK(to_json(sensitivity_from_json(text, "s")) == text);
+
+  s.fp32 = {.agreement = 100}, s.int8 = {.agreement = 90, .sqnr_db = 10};
+  s.layers = {{"a", false, {.agreement = 99, .sqnr_db = 12, .cosine = 0.9}},
+              {"b", false, {.agreement = 90, .sqnr_db = 15, .cosine = 0.8}},
+              {"c", false, {.agreement = 90, .sqnr_db = 12, .cosine = 0.95}}};
+  CHECK(names_of(s.ranked()) == std::vector<std::string>{"b", "c", "a"});
+  CHECK(to_json(s).find("\"metric\": \"sqnr_db\"") != std::string::npos);
+  s.mode = SensitivityMode::alone;
+  CHECK(names_of(s.ranked()) == std::vector<std::string>{"a", "c", "b"});
+}

@@ -9,26 +9,26 @@
 
 namespace octet::cli {
 
-std::vector<models::Photo> list_scored(const models::LoadedModel& model, const std::filesystem::path& folder,
-                                       const std::optional<std::string>& labels, std::int64_t skip,
-                                       std::int64_t limit) {
+std::unique_ptr<models::Dataset> open_scored(const models::LoadedModel& model, const std::filesystem::path& folder,
+                                             const std::optional<std::string>& labels, std::int64_t skip,
+                                             std::int64_t limit) {
   models::PhotoSetOptions set{.skip = skip, .limit = limit};
   if (labels) set.labels = *labels;
-  return models::list_photos(folder, model.labels, model.info, set);
+  return models::open_dataset(model, folder, set);
 }
 
-models::PreparedPhotos prepare_photos(const Common& common, const models::LoadedModel& model,
-                                      const std::vector<models::Photo>& photos) {
-  examples::ProgressBar progress("photos", common.quiet);
-  return models::prepare(photos, model.preprocess,
-                         [&](std::int64_t done, std::int64_t total) { progress.update(done, total); });
+std::unique_ptr<models::Scorer> make_scorer(const Common& common, const Graph& graph, const models::Dataset& data,
+                                            ThreadPool& pool) {
+  examples::ProgressBar progress(fmt::format("{}s", data.noun()), common.quiet);
+  return data.scorer(graph, pool, common.batch_size,
+                     [&](std::int64_t done, std::int64_t total) { progress.update(done, total); });
 }
 
 calib::Sensitivity analyse_resumably(const Common& common, const Graph& graph, const calib::Ranges& ranges,
-                                     const calib::Measure& measure, calib::SensitivityMode mode, bool blocks,
-                                     const std::vector<models::Photo>& photos, const std::filesystem::path& out) {
+                                     models::Scorer& scorer, calib::SensitivityMode mode, bool blocks,
+                                     const models::Dataset& dataset, const std::filesystem::path& out) {
   Fnv1a hash;
-  hash.add(hash_photos(photos)), hash.add(calib::to_json(ranges)), hash.add(blocks ? "blocks" : "leaves");
+  hash.add(models::set_hash(dataset.files())), hash.add(calib::to_json(ranges)), hash.add(blocks ? "blocks" : "leaves");
   const std::string data = hex(hash.value());
   calib::SensitivityOptions options{.mode = mode, .blocks = blocks};
   std::error_code error;
@@ -40,9 +40,10 @@ calib::Sensitivity analyse_resumably(const Common& common, const Graph& graph, c
   }
   examples::ProgressBar progress("layers", common.quiet);
   const auto stamped = [&](calib::Sensitivity s) {
-    s.data = data, s.images = static_cast<std::int64_t>(photos.size());
+    s.data = data, s.images = dataset.count();
     return s;
   };
+  const auto measure = [&](const QGraph& network) { return scorer.measure(network); };
   calib::Sensitivity result =
       stamped(calib::analyse(graph, ranges, measure, options, [&](const calib::Sensitivity& so_far, std::size_t total) {
         calib::save_sensitivity(stamped(so_far), out);
@@ -53,7 +54,11 @@ calib::Sensitivity analyse_resumably(const Common& common, const Graph& graph, c
 
 std::string sensitivity_table(const calib::Sensitivity& s, int top) {
   const auto decibels = [](double value) { return std::isfinite(value) ? fmt::format("{:.2f}", value) : "exact"; };
-  examples::Table table({"", "layer", s.fp32.top1 ? "top-1 %" : "same class %", "SQNR dB", "cosine"});
+  examples::Table table({"", "layer",
+                         s.fp32.mean_ap ? "mAP %"
+                         : s.fp32.top1  ? "top-1 %"
+                                        : "same class %",
+                         "SQNR dB", "cosine"});
   const auto add = [&](const std::string& rank, const std::string& name, const calib::Measurement& m) {
     table.add({rank, name, fmt::format("{:.2f}", m.score()), decibels(m.sqnr_db), fmt::format("{:.6f}", m.cosine)});
   };
@@ -64,7 +69,8 @@ std::string sensitivity_table(const calib::Sensitivity& s, int top) {
   add("", "all INT8", s.int8);
   add("", "all float", s.fp32);
   const char* what = s.mode == calib::SensitivityMode::leave_out ? "in float, the others INT8" : "alone INT8";
-  return fmt::format("The costliest of {} layers and blocks, each {}:\n\n{}", s.layers.size(), what, table.str());
+  return fmt::format("The costliest of {} layers and blocks{}, each {}:\n\n{}", s.layers.size(),
+                     s.fp32.labelled() ? "" : " by SQNR (no labels)", what, table.str());
 }
 
 }  // namespace octet::cli

@@ -1,23 +1,24 @@
-// What `octet sensitivity` and `octet ptq` share: photos that score, and an analysis that goes on where an interrupted
+// What `octet sensitivity` and `octet ptq` share: data that scores, and an analysis that goes on where an interrupted
 // one stopped.
 #pragma once
 
 #include "calib/sensitivity.h"
 #include "examples/octet/cli.h"
-#include "models/measure.h"
+#include "models/dataset.h"
 
 namespace octet::cli {
 
-std::vector<models::Photo> list_scored(const models::LoadedModel& model, const std::filesystem::path& folder,
-                                       const std::optional<std::string>& labels, std::int64_t skip, std::int64_t limit);
-models::PreparedPhotos prepare_photos(const Common& common, const models::LoadedModel& model,
-                                      const std::vector<models::Photo>& photos);
+std::unique_ptr<models::Dataset> open_scored(const models::LoadedModel& model, const std::filesystem::path& folder,
+                                             const std::optional<std::string>& labels, std::int64_t skip,
+                                             std::int64_t limit);
+std::unique_ptr<models::Scorer> make_scorer(const Common& common, const Graph& graph, const models::Dataset& data,
+                                            ThreadPool& pool);
 
-// Writes `out` after every layer. When `out` holds an analysis of the same network, ranges, mode and photos, what it
+// Writes `out` after every layer. When `out` holds an analysis of the same network, ranges, mode and data, what it
 // has measured is kept.
 calib::Sensitivity analyse_resumably(const Common& common, const Graph& graph, const calib::Ranges& ranges,
-                                     const calib::Measure& measure, calib::SensitivityMode mode, bool blocks,
-                                     const std::vector<models::Photo>& photos, const std::filesystem::path& out);
+                                     models::Scorer& scorer, calib::SensitivityMode mode, bool blocks,
+                                     const models::Dataset& data, const std::filesystem::path& out);
 
 std::string sensitivity_table(const calib::Sensitivity& sensitivity, int top);
 

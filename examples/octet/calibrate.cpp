@@ -1,7 +1,8 @@
-// octet calibrate: photos in, ranges.json out.
+// octet calibrate: photos in, ranges.json out; by one process or, under mpirun, by several.
 #include "calib/quantise.h"
 #include "examples/common/terminal.h"
 #include "examples/octet/calibration.h"
+#include "examples/octet/ranks.h"
 #include "runtime/error.h"
 
 namespace octet::cli {
@@ -13,18 +14,25 @@ struct Options {
   std::string data, out;
 };
 
-int run(const Options& o) {
+int run(Options o) {
+  if (ranks().rank() != 0) o.common.quiet = true;
   const models::LoadedModel model = load_float(o.common);
   require(!model.seeded, "{}: calibrating seeded weights means nothing; give --weights", model.name);
   const auto folder = models::part_of(o.data, models::Part::calibration);
-  const auto photos =
-      models::list_photos(folder, model.labels, model.info, {.skip = o.common.skip, .limit = o.common.limit});
+  const auto data = models::open_dataset(model, folder, {.skip = o.common.skip, .limit = o.common.limit});
   const auto pool = make_pool(o.common);
-  calib::Calibrator calibrator(*model.graph, calibration_options(o.flags, o.common, model), *pool);
-  const models::Score score = stream(o.flags, o.common, model, photos, calibrator);
-  const calib::Ranges ranges = finish_ranges(o.flags, photos, calibrator);
+  const calib::CalibrationOptions options = calibration_options(o.flags, o.common, *data);
+  require(ranks().size() == 1 || options.range.method != calib::Method::moving_average,
+          "--method moving_average depends on the order of the batches: it runs in one process");
+  calib::Calibrator calibrator(*model.graph, options, *pool);
+  const models::Score score = stream(o.flags, o.common, *data, calibrator);
+  if (ranks().rank() != 0) return 0;
+  const calib::Ranges ranges = finish_ranges(o.flags, *data, calibrator);
   const QGraph check = calib::quantise(*model.graph, ranges);  // an --ignore that matches nothing fails before we write
   calib::save_ranges(ranges, o.out);
+  for (const calib::EdgeRange& e : ranges.edges) {
+    if (e.quant.dead) note(o.common, fmt::format("edge {} is dead: every value was 0; its step is 1", e.observer));
+  }
 
   if (o.common.json) {
     print_json(json::parse(calib::to_json(ranges)));
@@ -34,13 +42,12 @@ int run(const Options& o) {
   for (const calib::EdgeRange& e : ranges.edges) {
     table.add({e.observer, fmt::format("{:.6g}", e.amax), fmt::format("{:.6g}", e.min), fmt::format("{:.6g}", e.max),
                fmt::format("{:.9g}", e.quant.step), std::to_string(e.quant.zero)});
-    if (e.quant.dead) note(o.common, fmt::format("edge {} is dead: every value was 0; its step is 1", e.observer));
   }
   fmt::print("{}", table.str());
   for (const std::string& line : layers_left_out(check)) fmt::print("{}\n", line);
-  if (score.count > 0) fmt::print("FP32 on these photos: {:.2f} % of {}\n", score.top1(), score.count);
-  fmt::print("{} photo{} of {}; method {}; written: {}\n", ranges.images, ranges.images == 1 ? "" : "s",
-             folder.string(), ranges.method, o.out);
+  if (score.count > 0) fmt::print("FP32 on these {}s: {:.2f} % of {}\n", data->noun(), score.top1(), score.count);
+  fmt::print("{} of {}; method {}; written: {}\n", counted(ranges.images, data->noun()), folder.string(), ranges.method,
+             o.out);
   return 0;
 }
 

@@ -4,6 +4,7 @@
 
 #include "calib/quantise.h"
 #include "examples/common/terminal.h"
+#include "examples/octet/shared_calibration.h"
 #include "runtime/error.h"
 
 namespace octet::cli {
@@ -46,7 +47,7 @@ void add_calibration_flags(CLI::App& app, CalibrationFlags& f) {
 }
 
 calib::CalibrationOptions calibration_options(const CalibrationFlags& f, const Common& common,
-                                              const models::LoadedModel& model) {
+                                              const models::Dataset& data) {
   using calib::Preset;
   const Preset preset = f.preset == "notebook" ? Preset::notebook
                         : f.preset == "simple" ? Preset::simple
@@ -69,45 +70,36 @@ calib::CalibrationOptions calibration_options(const CalibrationFlags& f, const C
   c.after_pool = f.after_pool;
   c.fold_first = !f.fold_after;
   c.batch = common.batch_size;
-  c.photo = model.preprocess.photo();
+  c.photo = data.plan_options().photo;
   return c;
 }
 
-models::Score stream(const CalibrationFlags& flags, const Common& common, const models::LoadedModel& model,
-                     const std::vector<models::Photo>& photos, calib::Calibrator& calibrator) {
-  models::Score score;
+models::Score stream(const CalibrationFlags& flags, const Common& common, const models::Dataset& data,
+                     calib::Calibrator& calibrator) {
+  const std::int64_t available = (data.count() + common.batch_size - 1) / common.batch_size;
+  require(flags.batches <= available, "--batches {}: {} make only {} batches of {}", flags.batches,
+          counted(data.count(), data.noun()), available, common.batch_size);
+  const std::int64_t batches = flags.batches < 0 ? available : flags.batches;
   examples::ProgressBar progress("calibrating", common.quiet);
-  const auto batch = static_cast<std::size_t>(common.batch_size);
-  const auto side = static_cast<std::int64_t>(model.preprocess.crop);
-  const auto size = static_cast<std::size_t>(side * side * 3);
-  std::int64_t batches = 0;
-  for (std::size_t first = 0; first < photos.size() && batches != flags.batches; first += batch, ++batches) {
-    const std::size_t count = std::min(batch, photos.size() - first);
-    Tensor input(DType::u8, Shape{static_cast<std::int64_t>(count), side, side, 3});
-    for (std::size_t i = 0; i < count; ++i) {
-      models::preprocess(load_image(photos[first + i].path), model.preprocess,
-                         input.span<std::uint8_t>().subspan(i * size, size));
-    }
-    const Tensor logits = calibrator.observe(input);
-    const auto classes = static_cast<std::size_t>(logits.elements()) / count;
-    for (std::size_t i = 0; i < count; ++i) {
-      if (photos[first + i].label < 0) continue;
-      ++score.count;
-      score.correct += models::top1(logits.span<float>().subspan(i * classes, classes),
-                                    model.preprocess.label_offset) == photos[first + i].label;
-    }
-    progress.update(static_cast<std::int64_t>(first + count), static_cast<std::int64_t>(photos.size()));
-  }
-  require(flags.batches < 0 || batches == flags.batches, "--batches {}: {} photos make only {} batches of {}",
-          flags.batches, photos.size(), batches, common.batch_size);
+  const auto observe = [&](std::int64_t batch) {
+    const std::int64_t first = batch * common.batch_size;
+    const models::Score score =
+        data.observe(calibrator, first, std::min<std::int64_t>(common.batch_size, data.count() - first));
+    progress.update(batch + 1, batches);
+    return score;
+  };
+  if (ranks().size() > 1) return stream_by_ranks(calibrator, batches, observe);
+  models::Score score;
+  for (std::int64_t batch = 0; batch < batches; ++batch) add(score, observe(batch));
   return score;
 }
 
-calib::Ranges finish_ranges(const CalibrationFlags& flags, std::vector<models::Photo> photos,
+calib::Ranges finish_ranges(const CalibrationFlags& flags, const models::Dataset& data,
                             const calib::Calibrator& calibrator) {
   calib::Ranges ranges = calibrator.ranges();
-  photos.resize(static_cast<std::size_t>(ranges.images));
-  ranges.data = hash_photos(photos);
+  std::vector<std::filesystem::path> files = data.files();
+  files.resize(static_cast<std::size_t>(ranges.images));
+  ranges.data = models::marks_of(files);
   ranges.ignore = flags.ignore, ranges.only = flags.only;
   return ranges;
 }

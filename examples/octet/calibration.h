@@ -1,7 +1,8 @@
-// What `octet calibrate` and `octet ptq` share: the calibration flags, and photos streaming through a Calibrator.
+// What `octet calibrate` and `octet ptq` share: the calibration flags, and data streaming through a Calibrator.
 #pragma once
 
 #include "examples/octet/cli.h"
+#include "models/dataset.h"
 
 namespace octet::cli {
 
@@ -21,15 +22,16 @@ void add_calibration_flags(CLI::App& app, CalibrationFlags& flags);
 
 // Throws Error where flags contradict each other.
 calib::CalibrationOptions calibration_options(const CalibrationFlags& flags, const Common& common,
-                                              const models::LoadedModel& model);
+                                              const models::Dataset& data);
 
-// Streams the photos through, `flags.batches` batches of them at most. Returns how many of the labelled ones were
-// right.
-models::Score stream(const CalibrationFlags& flags, const Common& common, const models::LoadedModel& model,
-                     const std::vector<models::Photo>& photos, calib::Calibrator& calibrator);
+// Streams the data through, `flags.batches` batches of it at most. Under mpirun each rank takes its share, and rank 0's
+// calibrator ends with what all have seen: exactly what a single process would have. Returns how many of the labelled
+// samples were right, of all ranks on rank 0.
+models::Score stream(const CalibrationFlags& flags, const Common& common, const models::Dataset& data,
+                     calib::Calibrator& calibrator);
 
-// The ranges, with the photos' hash and the flags' layer lists; `photos` are those that were offered.
-calib::Ranges finish_ranges(const CalibrationFlags& flags, std::vector<models::Photo> photos,
+// The ranges, with marks of the samples and the flags' layer lists; `data` is what was offered.
+calib::Ranges finish_ranges(const CalibrationFlags& flags, const models::Dataset& data,
                             const calib::Calibrator& calibrator);
 
 // The layers that expressions left in float, one line each: "float: NAME (--ignore EXPRESSION)".

@@ -7,7 +7,6 @@
 
 #include "runtime/cuda/device.h"
 #include "runtime/error.h"
-#include "runtime/hash.h"
 #include "runtime/io/file.h"
 #include "runtime/io/json_text.h"
 
@@ -168,17 +167,14 @@ void note(const Common& c, const std::string& text) {
   if (!c.quiet) fmt::print(stderr, "note: {}\n", text);
 }
 
-std::string hash_photos(const std::vector<models::Photo>& photos) {
-  std::vector<std::string> lines;
-  for (const models::Photo& photo : photos) {
-    std::error_code error;
-    lines.push_back(
-        fmt::format("{} {}\n", photo.path.filename().string(), std::filesystem::file_size(photo.path, error)));
-  }
-  std::ranges::sort(lines);
-  Fnv1a hash;
-  for (const std::string& line : lines) hash.add(line);
-  return hex(hash.value());
+std::string counted(std::int64_t count, const std::string& noun) {
+  return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
+}
+
+std::string overlap_note(std::int64_t overlap, std::int64_t count, const char* noun) {
+  if (overlap == 0) return "";
+  if (overlap == count) return fmt::format("These are the {}s that calibrated the model: the score says little.", noun);
+  return fmt::format("{} of these {}s calibrated the model: the score says less than it seems.", overlap, noun);
 }
 
 void print_json(const json& value) { fmt::print("{}\n", value.dump(2, ' ', false, json::error_handler_t::replace)); }

@@ -51,8 +51,9 @@ std::optional<Gpu> gpu_of(const Common& common, const models::LoadedModel& model
 kernels::PlanOptions plan_options(const Common& common, const models::LoadedModel& model, int batch);
 void note(const Common& common, const std::string& text);  // one line on stderr unless --quiet
 
-// Hash of the names and sizes of a set of photos (calib::Ranges::data).
-std::string hash_photos(const std::vector<models::Photo>& photos);
+std::string counted(std::int64_t count, const std::string& noun);  // "1 photo", "2 photos"
+// "These are the photos that calibrated the model" or "3 of these photos ..."; empty when none did.
+std::string overlap_note(std::int64_t overlap, std::int64_t count, const char* noun);
 
 void print_json(const json& value);
 

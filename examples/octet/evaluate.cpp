@@ -1,8 +1,10 @@
-// octet evaluate: accuracy, speed and size on a folder of labelled photos.
+// octet evaluate: accuracy, speed and size on a folder of labelled photos; by one process or, under mpirun, by several.
 #include <algorithm>
 
 #include "examples/common/terminal.h"
 #include "examples/octet/cli.h"
+#include "examples/octet/ranks.h"
+#include "models/dataset.h"
 #include "runtime/error.h"
 
 namespace octet::cli {
@@ -14,7 +16,42 @@ struct Options {
   std::optional<std::string> labels;
 };
 
-int run(const Options& o) {
+// The photos of this rank's batches; without mpirun all of them.
+std::vector<models::Photo> share_of(const std::vector<models::Photo>& photos, int batch_size) {
+  std::vector<models::Photo> share;
+  for (std::size_t i = 0; i < photos.size(); ++i) {
+    if (mine(static_cast<std::int64_t>(i) / batch_size)) share.push_back(photos[i]);
+  }
+  return share;
+}
+
+// On rank 0: what all ranks have counted. Ranks run side by side, so their photos a second add up.
+models::Evaluation together(const models::Evaluation& mine) {
+  if (ranks().size() == 1) return mine;
+  const bool any = mine.score.count > 0;
+  const json own = {{"score", {mine.score.count, mine.score.correct, mine.score.correct5}},
+                    {"latency_ms", mine.latency_ms},
+                    {"images_per_second", any ? mine.images_per_second : 0.0}};
+  models::Evaluation all;
+  for (const std::string& text : ranks().gather(own.dump())) {
+    const json one = json::parse(text);
+    const auto score = one["score"].get<std::vector<std::int64_t>>();
+    all.score.count += score[0], all.score.correct += score[1], all.score.correct5 += score[2];
+    const auto latency = one["latency_ms"].get<std::vector<double>>();
+    all.latency_ms.insert(all.latency_ms.end(), latency.begin(), latency.end());
+    all.images_per_second += one["images_per_second"].get<double>();
+  }
+  return all;
+}
+
+std::vector<std::filesystem::path> paths_of(const std::vector<models::Photo>& photos) {
+  std::vector<std::filesystem::path> paths;
+  for (const models::Photo& photo : photos) paths.push_back(photo.path);
+  return paths;
+}
+
+int run(Options o) {
+  if (ranks().rank() != 0) o.common.quiet = true;
   calib::QuantiseOptions quantise;
   if (!o.weights.empty())
     quantise.weights = o.weights == "tensor" ? calib::Granularity::tensor : calib::Granularity::channel;
@@ -42,9 +79,11 @@ int run(const Options& o) {
   const auto pool = make_pool(o.common);
   models::Classifier classifier(model, *pool, o.common.batch_size, false, gpu_of(o.common, model));
   examples::ProgressBar progress("photos", o.common.quiet);
-  const models::Evaluation e = models::evaluate(
-      classifier, photos, [&](std::int64_t done, std::int64_t total) { progress.update(done, total); });
-  const bool calibrated_here = model.ranges && !model.ranges->data.empty() && model.ranges->data == hash_photos(photos);
+  const models::Evaluation e =
+      together(models::evaluate(classifier, share_of(photos, o.common.batch_size),
+                                [&](std::int64_t done, std::int64_t total) { progress.update(done, total); }));
+  if (ranks().rank() != 0) return 0;
+  const std::int64_t overlap = model.ranges ? models::calibration_overlap(*model.ranges, paths_of(photos)) : 0;
 
   const double median = examples::percentile(e.latency_ms, 50), p90 = examples::percentile(e.latency_ms, 90);
   if (o.common.json) {
@@ -61,7 +100,8 @@ int run(const Options& o) {
                 {"images_per_second", e.images_per_second},
                 {"latency_ms", {{"median", median}, {"p90", p90}}},
                 {"model_bytes", models::deployed_bytes(model)},
-                {"on_calibration_data", calibrated_here},
+                {"on_calibration_data", overlap > 0},
+                {"calibration_overlap", overlap},
                 {"seeded", model.seeded}});
     return 0;
   }
@@ -73,7 +113,8 @@ int run(const Options& o) {
              examples::human_bytes(models::deployed_bytes(model))});
   fmt::print("{}photos of {}; batches of {}, {} thread(s), {} {}\n", table.str(), folder.string(), classifier.batch(),
              pool->threads(), classifier.program().device, classifier.program().isa);
-  if (calibrated_here) fmt::print("These are the photos that calibrated the model: the score says little.\n");
+  const std::string marked = overlap_note(overlap, e.score.count, "photo");
+  if (!marked.empty()) fmt::print("{}\n", marked);
   return 0;
 }
 

@@ -1,5 +1,8 @@
 // octet inspect: what is in a model, an .octet file or a weights file.
 #include <fmt/format.h>
+#include <algorithm>
+#include <bit>
+#include <functional>
 
 #include "examples/common/terminal.h"
 #include "examples/octet/cli.h"
@@ -76,33 +79,65 @@ json quantizer(const std::string& name, int bits, bool is_signed, const json& ax
           {"rule", rule}, {"amax", amax}, {"enabled", enabled}};
 }
 
-// Every quantiser: of each observed edge, and of each layer's weights.
-json list_quantizers(const models::LoadedModel& model) {
+// [-127, 127] and [-128, 127] are 8 bits, [0, 127] is 7, [-7, 7] is 4.
+int bits_of(const QuantParams& q) { return static_cast<int>(std::bit_width(static_cast<unsigned>(q.hi - q.lo))); }
+
+// The quantiser of an edge is enabled when the network holds the edge as integers.
+json edge_quantizers(const models::LoadedModel& model) {
   json list = json::array();
-  const std::string rule = model.ranges ? model.ranges->method : "max";
-  if (model.ranges) {
-    for (const calib::EdgeRange& e : model.ranges->edges) {
-      list.push_back(
-          quantizer(e.observer, 8, e.quant.lo < 0, nullptr, rule, e.amax, model.precision == Precision::int8));
-    }
-  } else {
-    for (const QEdge& e : model.network.edges) {
+  const auto& edges = model.network.edges;
+  if (!model.ranges) {
+    for (const QEdge& e : edges) {
       if (!e.quantised) continue;
       const float amax =
           e.quant.step * static_cast<float>(std::max(e.quant.hi - e.quant.zero, e.quant.zero - e.quant.lo));
-      list.push_back(quantizer(e.name, 8, e.quant.lo < 0, nullptr, rule, amax, true));
+      list.push_back(quantizer(e.name, bits_of(e.quant), e.quant.lo < 0, nullptr, "given", amax, true));
     }
+    return list;
   }
-  const bool per_tensor = model.ranges && model.ranges->weights == calib::Granularity::tensor;
-  for (const QNode& n : model.network.nodes) {
-    if (n.weight.empty() || n.op == Op::batch_norm) continue;
-    float amax = 0;
-    for (const float step : n.weight_step) amax = std::max(amax, step * 127.0f);
-    const bool enabled = n.precision == Precision::int8;
-    list.push_back(quantizer(n.name + ".weight", 8, true, per_tensor ? json() : json(0), "max",
-                             enabled ? json(amax) : json(), enabled));
+  const Graph folded = calib::float_form(*model.graph, *model.ranges);  // whose edges' names the network has
+  for (const calib::EdgeRange& range : model.ranges->edges) {
+    const Edge& source = folded.edges()[static_cast<std::size_t>(folded.observed(range.observer))];
+    const bool enabled =
+        std::ranges::any_of(edges, [&](const QEdge& e) { return e.quantised && e.name == source.name; });
+    list.push_back(quantizer(range.observer, bits_of(range.quant), range.quant.lo < 0, nullptr, model.ranges->method,
+                             range.amax, enabled));
   }
   return list;
+}
+
+// One for the weights of each layer that has some. With a step a channel, amax is the largest of theirs.
+json weight_quantizers(const models::LoadedModel& model) {
+  json list = json::array();
+  for (const QNode& n : model.network.nodes) {
+    if (n.weight.empty() || n.op == Op::batch_norm) continue;
+    const bool enabled = n.precision == Precision::int8;
+    const bool per_tensor =
+        model.ranges ? model.ranges->weights == calib::Granularity::tensor
+                     : std::ranges::adjacent_find(n.weight_step, std::ranges::not_equal_to()) == n.weight_step.end();
+    std::vector<float> amax;
+    for (const float step : n.weight_step) amax.push_back(step * 127.0f);
+    json one = quantizer(n.name + ".weight", 8, true, per_tensor ? json() : json(0), "max",
+                         enabled ? json(*std::ranges::max_element(amax)) : json(), enabled);
+    if (enabled && !per_tensor) one["amax_by_channel"] = amax;
+    list.push_back(std::move(one));
+  }
+  return list;
+}
+
+json list_quantizers(const models::LoadedModel& model) {
+  json list = edge_quantizers(model);
+  for (json& one : weight_quantizers(model)) list.push_back(std::move(one));
+  return list;
+}
+
+// One number, or of several channels the smallest and the largest.
+std::string amax_text(const json& quantizer) {
+  if (quantizer["amax"].is_null()) return "-";
+  if (!quantizer.contains("amax_by_channel")) return fmt::format("{:.6g}", quantizer["amax"].get<double>());
+  const auto values = quantizer["amax_by_channel"].get<std::vector<double>>();
+  const auto [low, high] = std::ranges::minmax(values);
+  return fmt::format("{:.4g} to {:.4g}", low, high);
 }
 
 int inspect_quantizers(const Options& o, const models::LoadedModel& model) {
@@ -114,8 +149,7 @@ int inspect_quantizers(const Options& o, const models::LoadedModel& model) {
   examples::Table table({"quantizer", "bits", "signed", "axis", "rule", "amax", "enabled"});
   for (const json& q : list) {
     table.add({q["name"], q["bits"].dump(), q["signed"] ? "yes" : "no",
-               q["axis"].is_null() ? "tensor" : q["axis"].dump(), q["rule"],
-               q["amax"].is_null() ? "-" : fmt::format("{:.6g}", q["amax"].get<double>()),
+               q["axis"].is_null() ? "tensor" : q["axis"].dump(), q["rule"], amax_text(q),
                q["enabled"] ? "yes" : "no"});
   }
   fmt::print("{}", table.str());

@@ -6,6 +6,7 @@
 
 #include "examples/common/terminal.h"
 #include "examples/octet/cli.h"
+#include "examples/octet/ranks.h"
 #include "runtime/error.h"
 
 namespace octet::cli {
@@ -21,6 +22,21 @@ constexpr const char* kFooter =
 bool is_unknown(const std::string& name, std::span<const Command> commands) {
   return !name.starts_with("-") &&
          std::ranges::none_of(commands, [&](const Command& c) { return c.app->get_name() == name; });
+}
+
+// Under mpirun: a rank that fails says so in its own name and ends all of them.
+int run_by_ranks(const Command& command) {
+  if (!has_many_ranks()) return command.run();
+  const std::string name = command.app->get_name();
+  require(name == "calibrate" || name == "evaluate",
+          "octet {} runs in one process; calibrate and evaluate share the "
+          "work of several",
+          name);
+  Ranks& all = ranks();
+  const std::string who = fmt::format("octet: rank {} of {}", all.rank(), all.size());
+  const int status = examples::guarded(who.c_str(), command.run);
+  if (status != 0) all.abort(status);
+  return status;
 }
 
 int dispatch(int argc, char** argv) {
@@ -40,10 +56,11 @@ int dispatch(int argc, char** argv) {
     std::ranges::reverse(arguments);  // CLI11 takes them from the back
     app.parse(arguments);
   } catch (const CLI::ParseError& e) {
+    if (rank_in_environment() != 0) return 2;  // rank 0 says it for all
     return app.exit(e) == 0 ? 0 : 2;
   }
   for (const Command& command : commands) {
-    if (command.app->parsed()) return command.run();
+    if (command.app->parsed()) return run_by_ranks(command);
   }
   return 2;
 }

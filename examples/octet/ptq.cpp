@@ -58,9 +58,8 @@ class Ptq {
   Options o_;
   models::LoadedModel model_;
   std::unique_ptr<ThreadPool> pool_;
-  std::vector<models::Photo> calibration_, choosing_, scored_;  // choosing_: those that rank the layers
-  models::PreparedPhotos scored_pixels_;
-  std::unique_ptr<models::Comparison> measure_;
+  std::unique_ptr<models::Dataset> calibration_, choosing_, scored_;  // choosing_: null when scored_ ranks the layers
+  std::unique_ptr<models::Scorer> scorer_;
   std::vector<std::string> costly_;  // what --auto-ignore leaves in float
   std::map<std::string, double> seconds_;
 };
@@ -80,18 +79,18 @@ Ptq::Ptq(const Options& o) : o_(o) {
 
   stage("Prepare Dataset");
   const auto folder = models::part_of(o_.data, models::Part::calibration);
-  calibration_ = list_scored(model_, folder, o_.labels, o_.common.skip, o_.common.limit);
+  calibration_ = open_scored(model_, folder, {}, o_.common.skip, o_.common.limit);
   const auto eval =
       o_.eval_data ? models::part_of(*o_.eval_data, models::Part::test) : models::part_of(o_.data, models::Part::test);
-  scored_ = list_scored(model_, eval, o_.labels, o_.eval_skip, o_.eval_limit);
-  choosing_ = scored_;
+  scored_ = open_scored(model_, eval, o_.labels, o_.eval_skip, o_.eval_limit);
   if (!o_.auto_ignore) return;
-  // Photos that choose layers do not score the choice: every second one does either.
-  require(scored_.size() >= 2, "--auto-ignore needs two photos at least: some choose, the others score");
-  choosing_.clear();
-  std::vector<models::Photo> rest;
-  for (std::size_t i = 0; i < scored_.size(); ++i) (i % 2 == 0 ? choosing_ : rest).push_back(scored_[i]);
-  scored_ = rest;
+  // Samples that choose layers do not score the choice: every second one does either.
+  const auto count = static_cast<std::size_t>(scored_->count());
+  require(count >= 2, "--auto-ignore needs two {}s at least: some choose, the others score", scored_->noun());
+  std::vector<std::size_t> halves[2];
+  for (std::size_t i = 0; i < count; ++i) halves[i % 2].push_back(i);
+  choosing_ = scored_->subset(halves[0]);
+  scored_ = scored_->subset(halves[1]);
 }
 
 // Of everything that decides about the results.
@@ -105,7 +104,8 @@ std::string Ptq::fingerprint() const {
                        fmt::join(f.ignore, "\n"), o_.common.batch_size, o_.sensitivity));
   hash.add(fmt::format("{} {} {} {}", o_.auto_ignore.value_or(-1), f.equalize, f.bias_correct,
                        models::to_json(model_.preprocess)));
-  hash.add(hash_photos(calibration_) + hash_photos(choosing_) + hash_photos(scored_));
+  hash.add(models::set_hash(calibration_->files()) + models::set_hash(scored_->files()));
+  if (choosing_) hash.add(models::set_hash(choosing_->files()));
   for (const Node& node : model_.graph->nodes()) {
     for (const Parameter& p : node.parameters) {
       hash.add(std::string_view(reinterpret_cast<const char*>(p.value.raw()), p.value.bytes()));
@@ -130,11 +130,11 @@ void Ptq::start_anew_unless(const std::string& fingerprint) {
 calib::Ranges Ptq::calibrate() {
   if (fs::exists(file("calibration.json"))) return calib::load_ranges(file("calibration.json"));
   stage("Beginning Calibration");
-  calib::CalibrationOptions options = calibration_options(o_.flags, o_.common, model_);
+  calib::CalibrationOptions options = calibration_options(o_.flags, o_.common, *calibration_);
   options.histograms = options.preset != calib::Preset::notebook;
   calib::Calibrator calibrator(*model_.graph, options, *pool_);
-  stream(o_.flags, o_.common, model_, calibration_, calibrator);
-  const calib::Ranges ranges = finish_ranges(o_.flags, calibration_, calibrator);
+  stream(o_.flags, o_.common, *calibration_, calibrator);
+  const calib::Ranges ranges = finish_ranges(o_.flags, *calibration_, calibrator);
   calib::quantise(*model_.graph, ranges);  // an --ignore that matches nothing fails before anything is written
   for (const calib::EdgeRange& e : ranges.edges) {
     if (e.quant.dead) note(o_.common, fmt::format("edge {} is dead: every value was 0; its step is 1", e.observer));
@@ -145,18 +145,14 @@ calib::Ranges Ptq::calibrate() {
 
 calib::Sensitivity Ptq::analyse(const calib::Ranges& ranges) {
   stage("Beginning Sensitive Analysis");
-  const bool same = !o_.auto_ignore;  // then the photos that score rank the layers too
-  const models::PreparedPhotos pixels = same ? models::PreparedPhotos{} : prepare_photos(o_.common, model_, choosing_);
-  std::unique_ptr<models::Comparison> other;
-  if (!same) {
-    other =
-        std::make_unique<models::Comparison>(*model_.graph, pixels, model_.preprocess, *pool_, o_.common.batch_size);
-  }
-  const models::Comparison& measure = same ? *measure_ : *other;
-  calib::Sensitivity s = analyse_resumably(o_.common, *model_.graph, ranges, measure, calib::SensitivityMode::leave_out,
-                                           true, choosing_, file("sensitivity.json"));
+  std::unique_ptr<models::Scorer> other;
+  if (choosing_) other = make_scorer(o_.common, *model_.graph, *choosing_, *pool_);
+  models::Scorer& scorer = choosing_ ? *other : *scorer_;
+  calib::Sensitivity s = analyse_resumably(o_.common, *model_.graph, ranges, scorer, calib::SensitivityMode::leave_out,
+                                           true, choosing_ ? *choosing_ : *scored_, file("sensitivity.json"));
   if (!o_.common.json && !o_.common.quiet) fmt::print("{}\n", sensitivity_table(s, 10));
-  if (!o_.auto_ignore) return s;
+  if (!choosing_) return s;
+  const auto measure = [&](const QGraph& network) { return scorer.measure(network); };
   const calib::AutoIgnore chosen = calib::choose_ignored(*model_.graph, ranges, s, measure, *o_.auto_ignore);
   for (const std::string& layer : chosen.layers) stage(fmt::format("Quantization : {} has ignored.", layer));
   costly_ = chosen.layers;
@@ -174,18 +170,15 @@ calib::Summary Ptq::evaluate(const calib::Ranges& ranges) {
   const models::LoadedModel integer = load_quantised();
   calib::Summary s;
   s.model = model_.name, s.method = ranges.method;
-  s.count = scored_pixels_.count();
-  s.on_calibration_data = hash_photos(scored_) == ranges.data;
-  s.ptq = (*measure_)(integer.network);
+  s.count = scored_->count();
+  s.calibration_overlap = models::calibration_overlap(ranges, scored_->files());
+  s.ptq = scorer_->measure(integer.network);
   s.fp32_bytes = models::deployed_bytes(model_), s.int8_bytes = models::deployed_bytes(integer);
-  for (const models::EdgeNoise& edge :
-       models::edge_noise(*model_.graph, ranges, scored_pixels_, model_.preprocess, *pool_, o_.common.batch_size)) {
+  for (const models::EdgeNoise& edge : scorer_->edge_noise(*model_.graph, ranges)) {
     s.edge_order.push_back(edge.observer);
     s.edge_sqnr[edge.observer] = edge.sqnr_db;
   }
-  kernels::PlanOptions options;
-  options.photo = model_.preprocess.photo();
-  const auto program = kernels::plan(integer.network, options);
+  const auto program = kernels::plan(integer.network, scored_->plan_options());
   for (const Step& step : program->steps) {
     const auto node = std::ranges::find(integer.network.nodes, step.name, &QNode::name);
     s.plan.push_back({step.name, name_of(step.op), name_of(step.precision), step.variant,
@@ -198,13 +191,14 @@ calib::Summary Ptq::evaluate(const calib::Ranges& ranges) {
 }
 
 void Ptq::print(const calib::Summary& s) const {
-  examples::Table table({"", s.origin.top1 ? "top-1 %" : "same class %", "size"});
+  examples::Table table({"", s.origin.mean_ap ? "mAP %" : s.origin.top1 ? "top-1 %" : "same class %", "size"});
   table.add({"Origin", fmt::format("{:.2f}", s.origin.score()), examples::human_bytes(s.fp32_bytes)});
   table.add({"PTQ", fmt::format("{:.2f}", s.ptq.score()), examples::human_bytes(s.int8_bytes)});
-  fmt::print("\n{}\n{} photos; drop {:.2f} points; outputs {:.1f} dB over their noise\n", table.str(), s.count,
-             s.drop(), s.ptq.sqnr_db);
+  fmt::print("\n{}\n{}; drop {:.2f} points; outputs {:.1f} dB over their noise\n", table.str(),
+             counted(s.count, scored_->noun()), s.drop(), s.ptq.sqnr_db);
   if (!s.float_layers.empty()) fmt::print("in float: {}\n", fmt::join(s.float_layers, ", "));
-  if (s.on_calibration_data) fmt::print("These are the photos that calibrated: the score says little.\n");
+  const std::string overlap = overlap_note(s.calibration_overlap, s.count, scored_->noun());
+  if (!overlap.empty()) fmt::print("{}\n", overlap);
   fmt::print("PTQ Quantization Has Finished: {}/ranges.json, {}summary.json, report.html\n", o_.out,
              !o_.sensitivity ? "" : "sensitivity.json, ");
 }
@@ -214,11 +208,9 @@ int Ptq::run() {
   if (!fs::exists(file("summary.json"))) {
     calib::Ranges ranges = timed("calibrate", [&] { return calibrate(); });
     stage("Evaluate Origin");
-    scored_pixels_ = prepare_photos(o_.common, model_, scored_);
     const calib::Measurement origin = timed("origin", [&] {
-      measure_ = std::make_unique<models::Comparison>(*model_.graph, scored_pixels_, model_.preprocess, *pool_,
-                                                      o_.common.batch_size);
-      return (*measure_)(calib::as_float(*model_.graph));
+      scorer_ = make_scorer(o_.common, *model_.graph, *scored_, *pool_);
+      return scorer_->measure(calib::as_float(*model_.graph));
     });
     if (o_.sensitivity) timed("sensitivity", [&] { return analyse(ranges); });
     for (const std::string& layer : costly_) ranges.ignore.push_back(calib::exactly(layer));

@@ -24,20 +24,22 @@ int run(const Options& o) {
   require(!model.seeded, "{}: seeded weights have no sensitivity; give --weights", model.name);
   require(model.graph && model.ranges, "{}: a model with float weights and --ranges was expected", model.name);
   const auto folder = o.eval_data ? std::filesystem::path(*o.eval_data) : models::part_of(o.data, models::Part::test);
-  const auto photos = list_scored(model, folder, o.labels, o.common.skip, o.common.limit);
+  const auto data = open_scored(model, folder, o.labels, o.common.skip, o.common.limit);
   const auto pool = make_pool(o.common);
-  const models::PreparedPhotos prepared = prepare_photos(o.common, model, photos);
-  const models::Comparison measure(*model.graph, prepared, model.preprocess, *pool, o.common.batch_size);
+  const auto scorer = make_scorer(o.common, *model.graph, *data, *pool);
 
   const auto mode = o.mode == "alone" ? calib::SensitivityMode::alone : calib::SensitivityMode::leave_out;
   const calib::Sensitivity result =
-      analyse_resumably(o.common, *model.graph, *model.ranges, measure, mode, !o.leaves_only, photos, o.out);
+      analyse_resumably(o.common, *model.graph, *model.ranges, *scorer, mode, !o.leaves_only, *data, o.out);
   if (o.common.json) {
     print_json(json::parse(calib::to_json(result)));
     return 0;
   }
   fmt::print("{}", sensitivity_table(result, o.top));
-  fmt::print("{} photos of {}; written: {}\n", photos.size(), folder.string(), o.out);
+  const std::string overlap =
+      overlap_note(models::calibration_overlap(*model.ranges, data->files()), data->count(), data->noun());
+  if (!overlap.empty()) fmt::print("{}\n", overlap);
+  fmt::print("{} of {}; written: {}\n", counted(data->count(), data->noun()), folder.string(), o.out);
   return 0;
 }
 

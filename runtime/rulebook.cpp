@@ -55,32 +55,47 @@ struct Job {
 
 constexpr std::int64_t kRowsOfTile = 512;
 
-// Rows [first, last) of every tap, through the bitmap. Active neighbours along x have neighbouring rows, so a run of
-// them costs one rank.
+// One row of x of the input, seen from output rows [first, last), which lie on one row of x themselves, through the
+// taps of one row of the kernel. `line` is the key of the input row's x = 0.
+void look_up_line(const Job& job, std::int64_t line, std::int64_t line_of_outputs, std::int64_t tap, std::int64_t first,
+                  std::int64_t last) {
+  const std::int64_t stride = job.window.stride[2], padding = job.window.padding[2], dilation = job.window.dilation[2];
+  const auto width = static_cast<std::uint64_t>(job.from.x);
+  for (int kx = 0; kx < job.window.kernel[2]; ++kx) {
+    std::int32_t* const map = job.rulebook.tap(tap + kx);
+    const std::int64_t shift = kx * dilation - padding;
+    for (std::int64_t r = first; r < last; ++r) {
+      const std::int64_t x = (job.out[static_cast<std::size_t>(r)] - line_of_outputs) * stride + shift;
+      const bool inside = static_cast<std::uint64_t>(x) < width;
+      const std::int32_t row = job.in.row(line + (inside ? x : 0));
+      map[r] = inside ? row : -1;
+    }
+  }
+}
+
+// Rows [first, last) of every tap, through the bitmap, a row of x at a time: one division for all of its sites.
 void look_up(const Job& job, std::int64_t first, std::int64_t last) {
   const SparseWindow& w = job.window;
   const Axis in = sizes(job.from);
-  for (std::int64_t r = first; r < last; ++r) {
+  for (std::int64_t r = first; r < last;) {
     const Cell o = cell_of(job.to, job.out[static_cast<std::size_t>(r)]);
-    const std::int64_t x0 = o.x * w.stride[2] - w.padding[2];
+    const std::int64_t line_of_outputs = job.out[static_cast<std::size_t>(r)] - o.x;
+    std::int64_t end = r + 1;
+    while (end < last && job.out[static_cast<std::size_t>(end)] < line_of_outputs + job.to.x) ++end;
     std::int64_t tap = 0;
     for (int kz = 0; kz < w.kernel[0]; ++kz) {
       const std::int64_t z = o.z * w.stride[0] - w.padding[0] + std::int64_t{kz} * w.dilation[0];
-      for (int ky = 0; ky < w.kernel[1]; ++ky) {
+      for (int ky = 0; ky < w.kernel[1]; ++ky, tap += w.kernel[2]) {
         const std::int64_t y = o.y * w.stride[1] - w.padding[1] + std::int64_t{ky} * w.dilation[1];
-        const bool inside = z >= 0 && z < in[0] && y >= 0 && y < in[1];
-        const std::int64_t base = job.from.key(o.batch, z, y, 0);
-        std::int32_t previous = -1;
-        for (int kx = 0; kx < w.kernel[2]; ++kx, ++tap) {
-          const std::int64_t x = x0 + std::int64_t{kx} * w.dilation[2];
-          std::int32_t row = -1;
-          if (inside && x >= 0 && x < in[2] && job.in.active(base + x)) {
-            row = previous >= 0 && w.dilation[2] == 1 ? previous + 1 : job.in.row(base + x);
-          }
-          job.rulebook.tap(tap)[r] = previous = row;
+        if (z >= 0 && z < in[0] && y >= 0 && y < in[1]) {
+          look_up_line(job, job.from.key(o.batch, z, y, 0), line_of_outputs, tap, r, end);
+          continue;
         }
+        for (int kx = 0; kx < w.kernel[2]; ++kx)
+          std::fill(job.rulebook.tap(tap + kx) + r, job.rulebook.tap(tap + kx) + end, -1);
       }
     }
+    r = end;
   }
 }
 

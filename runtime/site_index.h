@@ -43,13 +43,12 @@ class SiteIndex {
   bool has_bitmap() const { return bitmap_; }
   std::span<const std::int64_t> keys() const { return keys_; }
 
-  // -1 when the cell is not active. Only with a bitmap.
+  // -1 when the cell is not active. Only with a bitmap. Without a branch: whether a neighbour is there is a toss-up.
   std::int32_t row(std::int64_t key) const {
     const std::uint64_t word = bits_[key >> 6], bit = std::uint64_t{1} << (key & 63);
-    if ((word & bit) == 0) return -1;
-    return rank_[key >> 6] + population(word & (bit - 1));
+    const std::int32_t there = -static_cast<std::int32_t>(word >> (key & 63) & 1);  // all bits, or none
+    return ((rank_[key >> 6] + population(word & (bit - 1))) & there) | ~there;
   }
-  bool active(std::int64_t key) const { return (bits_[key >> 6] >> (key & 63) & 1) != 0; }
 
  private:
   struct Free {

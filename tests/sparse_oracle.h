@@ -180,15 +180,20 @@ class SparseOracle {
     const bool integer = node.precision == Precision::int8;
     std::vector<std::int64_t> sums(integer ? out.active.size() * outputs : 0);
     std::vector<double> reals(integer ? 0 : out.active.size() * outputs);
+    const std::int64_t zero = quant(node.inputs[0]).zero;
+    const auto* integers = integer ? node.weight.span<std::int8_t>().data() : nullptr;
+    const auto* floats = integer ? nullptr : node.weight.span<float>().data();
     each_pair(node, in, out, [&](std::int64_t tap, std::int64_t to, std::int64_t from) {
+      const std::size_t first = static_cast<std::size_t>(from) * inputs;
       for (std::size_t o = 0; o < outputs; ++o) {
         const std::size_t at = static_cast<std::size_t>(to) * outputs + o;
-        for (std::size_t c = 0; c < inputs; ++c) {
-          const std::size_t w = (o * taps + static_cast<std::size_t>(tap)) * inputs + c;
-          const std::size_t i = static_cast<std::size_t>(from) * inputs + c;
-          if (integer)
-            sums[at] += std::int64_t{node.weight.span<std::int8_t>()[w]} * (in.q[i] - quant(node.inputs[0]).zero);
-          if (!integer) reals[at] += static_cast<double>(node.weight.span<float>()[w]) * in.real[i];
+        const std::size_t w = (o * taps + static_cast<std::size_t>(tap)) * inputs;
+        if (integer) {
+          std::int64_t sum = 0;
+          for (std::size_t c = 0; c < inputs; ++c) sum += std::int64_t{integers[w + c]} * (in.q[first + c] - zero);
+          sums[at] += sum;
+        } else {
+          for (std::size_t c = 0; c < inputs; ++c) reals[at] += static_cast<double>(floats[w + c]) * in.real[first + c];
         }
       }
     });

@@ -1,0 +1,194 @@
+#include "kernels/voxelise.h"
+
+#include <algorithm>
+#include <atomic>
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "runtime/error.h"
+#include "runtime/float_environment.h"
+
+namespace octet::kernels {
+namespace {
+
+constexpr std::int64_t kPointsOfTile = 4096;
+constexpr std::int64_t kVoxelsOfTile = 1024;
+
+// Least significant digit first, stable; as many passes as the keys have digits.
+template <class Entry>
+void radix_sort(std::vector<Entry>& entries, std::vector<Entry>& other, std::int64_t largest) {
+  constexpr int kBits = 9;  // 512 places to write to at a time fit into the first-level cache
+  constexpr std::size_t kBuckets = std::size_t{1} << kBits;
+  other.resize(entries.size());
+  for (int shift = 0; shift < 64 && largest >> shift != 0; shift += kBits) {
+    std::size_t start[kBuckets] = {};
+    const auto digit = [&](const Entry& e) { return static_cast<std::size_t>(e.key >> shift) & (kBuckets - 1); };
+    for (const Entry& e : entries) ++start[digit(e)];
+    std::size_t sum = 0;
+    for (std::size_t& s : start) sum += std::exchange(s, sum);
+    for (const Entry& e : entries) other[start[digit(e)]++] = e;
+    entries.swap(other);
+  }
+}
+
+}  // namespace
+
+// Points to cells. Skipped points have the key -1.
+class Voxeliser::Finder {
+ public:
+  Finder(const VoxelOptions& o, std::span<const float> cloud, int features, std::int32_t index, Entry* entries)
+      : o_(o), cloud_(cloud), features_(features), index_(index), entries_(entries) {}
+
+  static void run(void* context, std::int64_t first, std::int64_t last, int) {
+    Finder& self = *static_cast<Finder*>(context);
+    const std::int64_t points = static_cast<std::int64_t>(self.cloud_.size()) / self.features_;
+    self.find(first * kPointsOfTile, std::min(last * kPointsOfTile, points));
+  }
+  std::atomic<std::int64_t> not_finite{0}, out_of_range{0};
+
+ private:
+  void find(std::int64_t first, std::int64_t last) {
+    std::int64_t broken = 0, outside = 0;
+    for (std::int64_t i = first; i < last; ++i) {
+      const float* p = cloud_.data() + i * features_;
+      float poison = 0;  // 0, or NaN from the first NaN or infinity on
+      for (int f = 0; f < features_; ++f) poison += p[f] * 0.0f;
+      const auto along = [&](std::size_t a) { return (static_cast<double>(p[a]) - o_.low[a]) / o_.size[a]; };
+      const double x = along(0), y = along(1), z = along(2);
+      const bool finite = poison == 0.0f;
+      // (not negative: cutting the fraction off is floor; the limits are compared before anything could overflow)
+      const bool inside = x > 0 && y > 0 && z > 0 && x < static_cast<double>(o_.filled.x) &&
+                          y < static_cast<double>(o_.filled.y) && z < static_cast<double>(o_.filled.z);
+      broken += !finite, outside += finite && !inside;
+      entries_[i] = {-1, index_, static_cast<std::int32_t>(i)};
+      if (!finite || !inside) continue;
+      entries_[i].key =
+          o_.grid.key(index_, static_cast<std::int64_t>(z), static_cast<std::int64_t>(y), static_cast<std::int64_t>(x));
+    }
+    not_finite += broken, out_of_range += outside;
+  }
+
+  const VoxelOptions& o_;
+  std::span<const float> cloud_;
+  std::int64_t features_;
+  std::int32_t index_;
+  Entry* entries_;
+};
+
+// Voxels to means.
+class Voxeliser::Averager {
+ public:
+  Averager(Voxeliser& v, std::span<const std::span<const float>> clouds, int features, SparseTensor& out)
+      : v_(v), clouds_(clouds), features_(features), out_(out) {}
+
+  static void run(void* context, std::int64_t first, std::int64_t last, int) {
+    const FloatEnvironment environment;
+    Averager& self = *static_cast<Averager*>(context);
+    for (std::int64_t i = first * kVoxelsOfTile; i < std::min(last * kVoxelsOfTile, self.out_.rows()); ++i)
+      self.mean(i);
+  }
+
+ private:
+  const float* point(const Entry& e) const {
+    return clouds_[static_cast<std::size_t>(e.cloud)].data() + std::int64_t{e.point} * features_;
+  }
+  bool before(const Entry& a, const Entry& b) const {
+    const float *pa = point(a), *pb = point(b);
+    for (int f = 0; f < features_; ++f) {
+      const auto ba = std::bit_cast<std::uint32_t>(pa[f]), bb = std::bit_cast<std::uint32_t>(pb[f]);
+      if (ba != bb) return ba < bb;
+    }
+    return false;
+  }
+  void mean(std::int64_t voxel) {
+    const auto at = static_cast<std::size_t>(voxel);
+    Entry* const first = v_.entries_.data() + v_.first_[at];
+    Entry* const last = v_.entries_.data() + v_.first_[at + 1];
+    out_.keys[at] = first->key;
+    const std::int64_t kept = std::min<std::int64_t>(last - first, v_.options_.max_points);
+    if (last - first > 1) {
+      std::partial_sort(first, first + kept, last, [this](const Entry& a, const Entry& b) { return before(a, b); });
+    }
+    float* to = out_.features.span<float>().data() + voxel * features_;
+    std::memcpy(to, point(*first), static_cast<std::size_t>(features_) * sizeof(float));
+    for (const Entry* e = first + 1; e < first + kept; ++e) {
+      for (int f = 0; f < features_; ++f) to[f] += point(*e)[f];
+    }
+    for (int f = 0; f < features_; ++f) to[f] /= static_cast<float>(kept);
+  }
+
+  Voxeliser& v_;
+  std::span<const std::span<const float>> clouds_;
+  int features_;
+  SparseTensor& out_;
+};
+
+Voxeliser::Voxeliser(const VoxelOptions& options) : options_(options) {
+  VoxelOptions& o = options_;
+  octet::check("voxels", o.grid);
+  for (std::size_t i = 0; i < 3; ++i) {
+    require(std::isfinite(o.size[i]) && o.size[i] > 0 && std::isfinite(o.low[i]),
+            "voxels of the size {} from {} on: finite numbers and a size > 0 were expected", o.size[i], o.low[i]);
+  }
+  require(o.max_points >= 1 && o.max_voxels >= 0, "at most {} points a voxel and {} voxels", o.max_points,
+          o.max_voxels);
+  const auto fill = [&](std::int64_t& filled, std::int64_t all) {
+    require(filled >= 0 && filled <= all, "points may fall into {} of {} cells of an axis", filled, all);
+    if (filled == 0) filled = all;
+  };
+  fill(o.filled.z, o.grid.z), fill(o.filled.y, o.grid.y), fill(o.filled.x, o.grid.x);
+}
+
+VoxelCounts Voxeliser::run(std::span<const std::span<const float>> clouds, int features, ThreadPool& pool,
+                           SparseTensor& out) {
+  const FloatEnvironment environment;
+  require(features >= 3 && features <= 65536, "points of {} features: at least x, y, z were expected", features);
+  require(!clouds.empty(), "no cloud to voxelise");
+  octet::check("voxels", options_.grid, static_cast<std::int64_t>(clouds.size()));
+  VoxelCounts counts;
+  for (const std::span<const float> cloud : clouds) {
+    require(cloud.size() % static_cast<std::size_t>(features) == 0,
+            "a cloud of {} numbers is not made of points of {} features", cloud.size(), features);
+    counts.points += static_cast<std::int64_t>(cloud.size()) / features;
+  }
+  require(counts.points < std::numeric_limits<std::int32_t>::max(), "{} points: fewer than 2^31 were expected",
+          counts.points);
+
+  entries_.resize(static_cast<std::size_t>(counts.points));
+  Entry* next = entries_.data();
+  for (std::size_t b = 0; b < clouds.size(); ++b) {
+    const std::int64_t points = static_cast<std::int64_t>(clouds[b].size()) / features;
+    Finder finder(options_, clouds[b], features, static_cast<std::int32_t>(b), next);
+    pool.run((points + kPointsOfTile - 1) / kPointsOfTile, Finder::run, &finder);
+    counts.not_finite += finder.not_finite, counts.out_of_range += finder.out_of_range;
+    next += points;
+  }
+  std::erase_if(entries_, [](const Entry& e) { return e.key < 0; });
+  radix_sort(entries_, other_, options_.grid.cells() * static_cast<std::int64_t>(clouds.size()) - 1);
+
+  first_.clear();
+  for (std::size_t i = 0; i < entries_.size(); ++i) {
+    if (i == 0 || entries_[i].key != entries_[i - 1].key) first_.push_back(static_cast<std::int64_t>(i));
+  }
+  auto voxels = static_cast<std::int64_t>(first_.size());
+  first_.push_back(static_cast<std::int64_t>(entries_.size()));
+  if (options_.max_voxels > 0 && voxels > options_.max_voxels) {
+    counts.dropped_voxels = voxels - options_.max_voxels;
+    voxels = options_.max_voxels;
+  }
+  for (std::int64_t i = 0; i < voxels; ++i) {
+    const auto at = static_cast<std::size_t>(i);
+    counts.beyond_max += std::max<std::int64_t>(0, first_[at + 1] - first_[at] - options_.max_points);
+  }
+  counts.voxels = voxels;
+  out.grid = options_.grid, out.batch = static_cast<int>(clouds.size());
+  out.keys.resize(static_cast<std::size_t>(voxels));
+  out.features = Tensor(DType::f32, Shape{voxels, features});
+  Averager averager(*this, clouds, features, out);
+  pool.run((voxels + kVoxelsOfTile - 1) / kVoxelsOfTile, Averager::run, &averager);
+  return counts;
+}
+
+}  // namespace octet::kernels

@@ -10,9 +10,9 @@ struct Traits : sparse::Common512 {
   using Source = std::int8_t;
   static constexpr int kGroup = 4, kInputBytes = 1;
   struct Reader : sparse::Reader512<kRows, kInputBytes> {
-    explicit Reader(const StepArgs& args) : Reader512(args, avx512vnni::flips(args)) {}
+    explicit Reader(const StepArgs& args) : Reader512(args, vnni::flips(args)) {}
   };
-  static std::int64_t offset(const StepArgs& args) { return avx512vnni::flips(args) ? 128 : 0; }
+  static std::int64_t offset(const StepArgs& args) { return vnni::flips(args) ? 128 : 0; }
   static void multiply_add(Sum& sum, __m512i x, Weights w) { avx512vnni::Traits<false>::multiply_add(sum, x, w); }
 };
 

@@ -57,21 +57,42 @@ constexpr std::int64_t kRowsOfTile = 512;
 
 // One row of x of the input, seen from output rows [first, last), which lie on one row of x themselves, through the
 // taps of one row of the kernel. `line` is the key of the input row's x = 0.
-void look_up_line(const Job& job, std::int64_t line, std::int64_t line_of_outputs, std::int64_t tap, std::int64_t first,
-                  std::int64_t last) {
-  const std::int64_t stride = job.window.stride[2], padding = job.window.padding[2], dilation = job.window.dilation[2];
-  const auto width = static_cast<std::uint64_t>(job.from.x);
-  for (int kx = 0; kx < job.window.kernel[2]; ++kx) {
-    std::int32_t* const map = job.rulebook.tap(tap + kx);
-    const std::int64_t shift = kx * dilation - padding;
-    for (std::int64_t r = first; r < last; ++r) {
-      const std::int64_t x = (job.out[static_cast<std::size_t>(r)] - line_of_outputs) * stride + shift;
-      const bool inside = static_cast<std::uint64_t>(x) < width;
-      const std::int32_t row = job.in.row(line + (inside ? x : 0));
-      map[r] = inside ? row : -1;
+struct Line {
+  const Job& job;
+  std::int64_t line, line_of_outputs, tap, first, last;
+
+  std::int64_t first_x(std::int64_t row) const {
+    const SparseWindow& w = job.window;
+    return (job.out[static_cast<std::size_t>(row)] - line_of_outputs) * w.stride[2] - w.padding[2];
+  }
+  // Tap by tap.
+  void look_up_row(std::int64_t row) const {
+    std::int64_t x = first_x(row);
+    for (int kx = 0; kx < job.window.kernel[2]; ++kx, x += job.window.dilation[2]) {
+      const bool inside = x >= 0 && x < job.from.x;
+      job.rulebook.tap(tap + kx)[row] = inside ? job.in.row(line + x) : -1;
     }
   }
-}
+  void look_up() const {
+    for (std::int64_t r = first; r < last; ++r) look_up_row(r);
+  }
+  // K adjacent taps: where they lie in one word of the bitmap, as nearly always, they are counted through together.
+  template <int K>
+  void look_up_adjacent() const {
+    std::int32_t* map[K];
+    for (int k = 0; k < K; ++k) map[k] = job.rulebook.tap(tap + k);
+    for (std::int64_t r = first; r < last; ++r) {
+      const std::int64_t x = first_x(r), key = line + x;
+      if (x < 0 || x + K > job.from.x || (key & 63) + K > 64) {
+        look_up_row(r);
+        continue;
+      }
+      std::int32_t rows[K];
+      job.in.rows_in_word<K>(key, rows);
+      for (int k = 0; k < K; ++k) map[k][r] = rows[k];
+    }
+  }
+};
 
 // Rows [first, last) of every tap, through the bitmap, a row of x at a time: one division for all of its sites.
 void look_up(const Job& job, std::int64_t first, std::int64_t last) {
@@ -88,7 +109,8 @@ void look_up(const Job& job, std::int64_t first, std::int64_t last) {
       for (int ky = 0; ky < w.kernel[1]; ++ky, tap += w.kernel[2]) {
         const std::int64_t y = o.y * w.stride[1] - w.padding[1] + std::int64_t{ky} * w.dilation[1];
         if (z >= 0 && z < in[0] && y >= 0 && y < in[1]) {
-          look_up_line(job, job.from.key(o.batch, z, y, 0), line_of_outputs, tap, r, end);
+          const Line line{job, job.from.key(o.batch, z, y, 0), line_of_outputs, tap, r, end};
+          w.kernel[2] == 3 && w.dilation[2] == 1 ? line.look_up_adjacent<3>() : line.look_up();
           continue;
         }
         for (int kx = 0; kx < w.kernel[2]; ++kx)

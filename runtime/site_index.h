@@ -49,6 +49,17 @@ class SiteIndex {
     const std::int32_t there = -static_cast<std::int32_t>(word >> (key & 63) & 1);  // all bits, or none
     return ((rank_[key >> 6] + population(word & (bit - 1))) & there) | ~there;
   }
+  // The same of K cells from `key` on, which must share a word: (key & 63) + K <= 64.
+  template <int K>
+  void rows_in_word(std::int64_t key, std::int32_t (&rows)[K]) const {
+    const std::uint64_t word = bits_[key >> 6], cells = word >> (key & 63);
+    std::int32_t next = rank_[key >> 6] + population(word & ((std::uint64_t{1} << (key & 63)) - 1));
+    for (int k = 0; k < K; ++k) {
+      const auto there = static_cast<std::int32_t>(cells >> k & 1);
+      rows[k] = (next & -there) | (there - 1);
+      next += there;
+    }
+  }
 
  private:
   struct Free {

@@ -143,6 +143,16 @@ EdgeId Lowering::fused_activation(const Node& node, Activation& activation) {
   return next.output;
 }
 
+// Rule 13: the network's output, or a part of it when that is a concat (the maps of several heads).
+bool Lowering::leaves_as_float(EdgeId edge) const {
+  if (edge == graph_.output_edge()) return true;
+  const std::vector<int> users = graph_.consumers(edge);
+  return !users.empty() && std::ranges::all_of(users, [&](int user) {
+    const Node& next = graph_.nodes()[static_cast<std::size_t>(user)];
+    return next.op == Op::concat && next.output == graph_.output_edge() && !params(next.output);
+  });
+}
+
 // Empty when the layer can be INT8 as far as ranges and names go.
 std::string Lowering::why_float(const Node& node, EdgeId output) const {
   if (ranges_ == nullptr) return "fp32 was asked for";
@@ -156,7 +166,7 @@ std::string Lowering::why_float(const Node& node, EdgeId output) const {
     if (!params(input))
       return fmt::format("its input {} has no range", graph_.edges()[static_cast<std::size_t>(input)].name);
   }
-  const bool real_output = has_weights(node.op) && output == graph_.output_edge();
+  const bool real_output = has_weights(node.op) && leaves_as_float(output);
   if (!params(output) && !real_output && node.op != Op::concat) return "its output has no range";
   return "";
 }

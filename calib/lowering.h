@@ -31,6 +31,7 @@ class Lowering {
   bool integer_weights(QNode& node, const Node& source, EdgeId output);
   void notebook_weights(QNode& node, const Node& source, EdgeId output);
   double bias_correction(const Node& source, std::size_t channel, const QNode& node) const;
+  bool leaves_as_float(EdgeId edge) const;
   std::string why_float(const Node& node, EdgeId output) const;
   EdgeId fused_activation(const Node& node, Activation& activation);
   QuantParams concat_params(const Node& node);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <algorithm>
 
+#include "models/centerpoint/point_dataset.h"
 #include "runtime/error.h"
 #include "runtime/hash.h"
 
@@ -93,6 +94,7 @@ std::string name_and_size(const fs::path& file) {
 // Networks whose samples are no photos open their own kind of Dataset here.
 std::unique_ptr<Dataset> open_dataset(const LoadedModel& model, const fs::path& folder,
                                       const PhotoSetOptions& options) {
+  if (model.points) return open_frames(model, folder, options);
   return std::make_unique<PhotoDataset>(list_photos(folder, model.labels, model.info, options), model.preprocess);
 }
 

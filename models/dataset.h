@@ -43,6 +43,7 @@ class Dataset {
 
   // What a calibration's or a program's plan needs to know of the input.
   virtual kernels::PlanOptions plan_options() const = 0;
+  virtual int most_at_once() const { return 4096; }  // samples in one batch of a plan
   // Samples [first, first + count) as one batch through the float network. Returns how many of the labelled ones were
   // right, where there is such a thing. Throws Error that names the file for one that cannot be read.
   virtual Score observe(calib::Calibrator& calibrator, std::int64_t first, std::int64_t count) const = 0;

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "calib/calibrate.h"
+#include "models/centerpoint/seeded.h"
 #include "models/data_files.h"
 #include "models/onnx_model.h"
 #include "runtime/error.h"
@@ -21,13 +22,20 @@ bool is_octet_path(const std::string& model) { return model.ends_with(".octet");
 void load_weights(LoadedModel& model, const LoadOptions& options) {
   const auto path = options.weights ? options.weights : shipped_weights(model.name);
   if (!path) {
-    model.graph->seed_weights(options.seed);
+    if (model.info->seed != nullptr) {
+      model.info->seed(*model.graph, options.build, options.seed);
+    } else {
+      model.graph->seed_weights(options.seed);
+    }
     model.seeded = true;
     model.notes.push_back(fmt::format("{}: no weights given and none shipped: seeded weights ({}), good for speed only",
                                       model.name, options.seed));
     return;
   }
-  const std::vector<std::string> extra = model.graph->load(read_state_dict(*path));
+  const bool adapts = model.info->in_graph_layout != nullptr;
+  const StateDict checkpoint = read_state_dict(*path);
+  const std::vector<std::string> extra =
+      model.graph->load(adapts ? model.info->in_graph_layout(checkpoint, *model.graph) : checkpoint);
   if (!extra.empty()) {
     model.notes.push_back(fmt::format("{}: {} keys that {} does not use: {}", path->string(), extra.size(), model.name,
                                       fmt::join(extra, ", ")));
@@ -36,6 +44,7 @@ void load_weights(LoadedModel& model, const LoadOptions& options) {
 
 // Ranges of one seeded batch, so that INT8 speed can be measured without data.
 calib::Ranges seeded_ranges(const LoadedModel& model, std::uint64_t seed) {
+  if (model.points) return seeded_centerpoint_ranges(*model.graph, *model.points, seed);
   ThreadPool pool(1);
   calib::CalibrationOptions options;
   options.batch = 1;
@@ -95,7 +104,8 @@ std::int64_t float_bytes(const Graph& graph) {
 LoadedModel load_octet(const std::string& path, const LoadOptions& options) {
   require(!options.weights && !options.ranges, "{} holds its weights and ranges: --weights and --ranges do not apply",
           path);
-  require(!options.build.activation, "{} is built already: --activation does not apply", path);
+  require(!options.build.activation && !options.build.points,
+          "{} is built already: --activation and a configuration for points do not apply", path);
   require(options.quantise.ignore.empty() && options.quantise.only.empty() && !options.quantise.weights,
           "{} is quantised already: --ignore, --only and --weights-granularity do not apply", path);
   LoadedModel model;
@@ -111,6 +121,9 @@ LoadedModel load_octet(const std::string& path, const LoadOptions& options) {
   if (const auto how = metadata.find("preprocess"); how != metadata.end()) {
     model.preprocess = preprocess_from_json(how->second);
   }
+  if (const auto points = metadata.find("points"); points != metadata.end()) {
+    model.points = centerpoint_config(points->second, path);
+  }
   if (const auto labels = metadata.find("labels"); labels != metadata.end()) {
     try {
       model.labels = nlohmann::json::parse(labels->second).get<std::vector<std::string>>();
@@ -118,7 +131,7 @@ LoadedModel load_octet(const std::string& path, const LoadOptions& options) {
       fail("{}: its labels are not a list of names: {}", path, e.what());
     }
   }
-  find_names(model, options, outputs_of(model.network));
+  if (!model.points) find_names(model, options, outputs_of(model.network));
   if (const auto seeded = metadata.find("seeded"); seeded != metadata.end()) model.seeded = seeded->second == "true";
   if (model.seeded) model.notes.push_back(fmt::format("{} was made from seeded weights, good for speed only", path));
   model.file = path;
@@ -139,6 +152,7 @@ LoadedModel load_onnx_named(const std::string& path, const LoadOptions& options)
 
 void describe(LoadedModel& model) {
   model.network.metadata["preprocess"] = to_json(model.preprocess);
+  if (model.points) model.network.metadata["points"] = to_json(*model.points);
   model.network.metadata["labels"] = nlohmann::json(model.labels).dump();
   if (model.seeded) model.network.metadata["seeded"] = "true";
 }
@@ -159,7 +173,12 @@ LoadedModel load_float_model(const std::string& name, const LoadOptions& options
   model.labels = model.info->labels;
   model.graph = build(*model.info, options.build);
   const Graph& graph = *model.graph;
-  find_names(model, options, graph.edges()[static_cast<std::size_t>(graph.output_edge())].shape.elements());
+  if (model.info->takes_points) {
+    model.points = options.build.points.value_or(CenterPointConfig{});
+    model.labels = model.points->labels();
+  } else {
+    find_names(model, options, graph.edges()[static_cast<std::size_t>(graph.output_edge())].shape.elements());
+  }
   load_weights(model, options);
   return model;
 }

@@ -31,6 +31,7 @@ struct LoadedModel {
   QGraph network;                       // in the precision that was asked for
   Precision precision = Precision::fp32;
   Preprocess preprocess;
+  std::optional<CenterPointConfig> points;  // set: its input is a LiDAR frame, not a photo
   std::vector<std::string> labels;
   bool seeded = false;                        // weights are random: good for speed only
   std::optional<std::filesystem::path> file;  // the .octet or .onnx file that it came from, as it would be deployed

@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "models/catdog/catdog.h"
+#include "models/centerpoint/centerpoint.h"
+#include "models/centerpoint/seeded.h"
 #include "models/efficientnet_lite0/efficientnet_lite0.h"
 #include "models/mobilenet_v2/mobilenet_v2.h"
 #include "models/resnet50/resnet50.h"
@@ -48,6 +50,14 @@ const std::vector<ModelInfo>& table() {
        .build = [](const BuildOptions&) { return efficientnet_lite0(); },
        .preprocess = kTensorflow,
        .names_file = kImageNetNames},
+      {.name = "centerpoint",
+       .summary =
+           "3D boxes from LiDAR points, voxels of 0.075 m: sparse encoder, neck, 6 x 6 heads, 8,941,590 parameters",
+       .build = [](const BuildOptions& o) { return centerpoint(o.points.value_or(CenterPointConfig{})); },
+       .takes_points = true,
+       .in_graph_layout = in_graph_layout,
+       .seed = [](Graph& graph, const BuildOptions& o,
+                  std::uint64_t seed) { seed_centerpoint(graph, o.points.value_or(CenterPointConfig{}), seed); }},
   };
   return models;
 }
@@ -72,6 +82,8 @@ const ModelInfo& find_model(std::string_view name) {
 Graph build(const ModelInfo& info, const BuildOptions& options) {
   require(!options.activation || info.any_activation, "{} has no choice of activation: --activation is for {}",
           info.name, "mobilenet_v2");
+  require(!options.points || info.takes_points, "{} takes photos: a configuration for points is for centerpoint",
+          info.name);
   return info.build(options);
 }
 

@@ -7,14 +7,17 @@
 #include <string_view>
 #include <vector>
 
+#include "models/centerpoint/config.h"
 #include "models/preprocess.h"
 #include "runtime/graph.h"
 #include "runtime/qgraph.h"
+#include "runtime/state_dict.h"
 
 namespace octet::models {
 
 struct BuildOptions {
-  std::optional<Activation> activation;  // --activation; only for networks that leave the choice
+  std::optional<Activation> activation;     // --activation; only for networks that leave the choice
+  std::optional<CenterPointConfig> points;  // only for networks that take points
 };
 
 struct ModelInfo {
@@ -27,6 +30,11 @@ struct ModelInfo {
   int (*label_of_name)(const std::string& file_name) = nullptr;
   const char* names_file = nullptr;  // where the names are, among the shipped files, when a script has fetched them
   bool any_activation = false;       // build() heeds BuildOptions::activation
+  bool takes_points = false;         // its input is a LiDAR frame; build() heeds BuildOptions::points
+  // Where a network differs from the rest: a checkpoint in other layouts than the graph's, weights that Kaiming-normal
+  // layers alone would leave without boxes.
+  StateDict (*in_graph_layout)(const StateDict& checkpoint, const Graph& graph) = nullptr;
+  void (*seed)(Graph& graph, const BuildOptions& o, std::uint64_t seed) = nullptr;
 };
 
 std::span<const ModelInfo> all_models();

@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "examples/common/terminal.h"
+#include "examples/octet/bench_points.h"
 #include "examples/octet/cli.h"
 #include "examples/octet/roofs.h"
 #include "runtime/error.h"
@@ -19,6 +20,7 @@ struct Options {
   int batch = 1;
   int runs = 0;  // 0: for about a second
   bool per_layer = false, limits = false;
+  BenchPoints points;
 };
 
 constexpr int kInputs = 8;   // different inputs in turn: no run may profit from the one before
@@ -27,15 +29,6 @@ constexpr int kMinRuns = 50;
 constexpr int kMaxRuns = 100'000;
 
 double milliseconds(Clock::duration d) { return std::chrono::duration<double, std::milli>(d).count(); }
-
-// The process's high-water mark, as the kernel counts it.
-std::int64_t peak_bytes() {
-  std::ifstream status("/proc/self/status");
-  for (std::string line; std::getline(status, line);) {
-    if (line.starts_with("VmHWM:")) return std::stoll(line.substr(6)) * 1024;
-  }
-  return 0;
-}
 
 std::vector<Tensor> make_inputs(const Program& program, const Context& context, std::uint64_t seed) {
   std::vector<Tensor> inputs;
@@ -132,6 +125,7 @@ int limits_alone(const Options& o) {
 int run(const Options& o) {
   if (o.common.model.empty()) return limits_alone(o);
   const models::LoadedModel model = load(o.common);
+  if (model.points) return bench_points(o.common, model, o.points, o.runs, o.per_layer);
   const auto program = kernels::plan(model.network, plan_options(o.common, model, o.batch));
   const auto pool = make_pool(o.common);
   Context context(program, *pool);
@@ -176,6 +170,14 @@ int run(const Options& o) {
 
 }  // namespace
 
+std::int64_t peak_bytes() {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with("VmHWM:")) return std::stoll(line.substr(6)) * 1024;
+  }
+  return 0;
+}
+
 Command add_bench(CLI::App& app) {
   CLI::App* command = app.add_subcommand("bench", "measure latency");
   auto o = std::make_shared<Options>();
@@ -184,6 +186,7 @@ Command add_bench(CLI::App& app) {
   command->add_option("--runs", o->runs, "0: as many as fit into a second, at least 50")->check(CLI::Range(0, 100000));
   command->add_flag("--per-layer", o->per_layer, "time every layer too, and say how far it is from its limit");
   command->add_flag("--limits", o->limits, "measure what one core can do at best; needs no MODEL");
+  add_bench_points_flags(*command, o->points);
   command->get_option("MODEL")->required(false);
   command->callback([o] {
     if (o->common.model.empty() && !o->limits) throw CLI::RequiredError("MODEL");

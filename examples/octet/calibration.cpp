@@ -69,7 +69,7 @@ calib::CalibrationOptions calibration_options(const CalibrationFlags& f, const C
   c.equalize = f.equalize, c.bias_correct = f.bias_correct;
   c.after_pool = f.after_pool;
   c.fold_first = !f.fold_after;
-  c.batch = common.batch_size;
+  c.batch = std::min(common.batch_size, data.most_at_once());
   c.photo = data.plan_options().photo;
   return c;
 }

@@ -63,6 +63,7 @@ std::string take_config(std::vector<std::string>& arguments) {
 
 std::string flag_value(const json& value, const std::string& key, const std::string& path) {
   if (value.is_string()) return value.get<std::string>();
+  if (value.is_object()) return json_text(value);  // {"centerpoint": {"preset": "0.1"}}
   require(value.is_number(), "{}: \"{}\": a text, a number, true, false or a list of them was expected", path, key);
   return json_text(value);
 }
@@ -98,6 +99,9 @@ void add_common(CLI::App& app, Common& c) {
   app.add_option("--skip", c.skip, "leave out the first N of the sorted files")->check(at_least(0));
   app.add_option("--limit", c.limit, "use at most N files")->check(at_least(1));
   app.add_option("--seed", c.seed, "of seeded weights, and of the inputs that bench makes up")->capture_default_str();
+  app.add_option(
+      "--centerpoint", c.centerpoint,
+      "centerpoint's grid, limits and classes: a JSON file, or {\"preset\": \"0.1\", \"score_threshold\": 0.2}");
   app.add_flag("--json", c.json, "print JSON");
   app.add_flag("--quiet", c.quiet, "no progress, no notes");
   // expand_config() has replaced it; one that is left over lacks its file.
@@ -127,6 +131,11 @@ models::LoadOptions load_options(const Common& c) {
   if (c.precision == "int8") options.precision = Precision::int8;
   if (c.activation == "relu") options.build.activation = Activation::relu;
   if (c.activation == "relu6") options.build.activation = Activation::relu6;
+  if (c.centerpoint) {
+    const bool text = c.centerpoint->find('{') != std::string::npos;
+    options.build.points = models::centerpoint_config(
+        text ? *c.centerpoint : read_text_file(*c.centerpoint, kMaxConfig), text ? "--centerpoint" : *c.centerpoint);
+  }
   options.seed = c.seed;
   return options;
 }
@@ -158,7 +167,7 @@ std::optional<Gpu> gpu_of(const Common& c, const models::LoadedModel& model) {
 kernels::PlanOptions plan_options(const Common& c, const models::LoadedModel& model, int batch) {
   kernels::PlanOptions options;
   options.batch = batch;
-  options.photo = model.preprocess.photo();
+  if (!model.points) options.photo = model.preprocess.photo();
   options.gpu = gpu_of(c, model);
   return options;
 }

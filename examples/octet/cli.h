@@ -26,6 +26,7 @@ struct Common {
   std::int64_t skip = 0, limit = -1;
   std::uint64_t seed = 1;
   bool json = false, quiet = false;
+  std::optional<std::string> centerpoint;  // its configuration: JSON, or a file of it
 
   std::optional<int> resize, crop;
   std::string filter, mean, std;
@@ -80,5 +81,6 @@ Command add_amax(CLI::App& app);
 Command add_sensitivity(CLI::App& app);
 Command add_ptq(CLI::App& app);
 Command add_report(CLI::App& app);
+Command add_diff(CLI::App& app);
 
 }  // namespace octet::cli

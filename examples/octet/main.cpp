@@ -46,7 +46,7 @@ int dispatch(int argc, char** argv) {
   const Command commands[] = {add_run(app),     add_calibrate(app), add_evaluate(app),    add_plan(app),
                               add_export(app),  add_bench(app),     add_inspect(app),     add_models(app),
                               add_kernels(app), add_amax(app),      add_sensitivity(app), add_ptq(app),
-                              add_report(app)};
+                              add_report(app),  add_diff(app)};
   std::vector<std::string> arguments = expand_config({argv + 1, argv + argc});
   if (!arguments.empty() && is_unknown(arguments.front(), commands)) {
     fmt::print(stderr, "unknown command '{}'\nRun with --help for more information.\n", arguments.front());

@@ -1,6 +1,7 @@
 // octet run: classify photos.
 #include "examples/common/terminal.h"
 #include "examples/octet/cli.h"
+#include "examples/octet/points.h"
 #include "models/tensor_hash.h"
 #include "runtime/error.h"
 
@@ -12,6 +13,7 @@ struct Options {
   std::vector<std::string> inputs;
   int top = 1;
   bool hash_layers = false;
+  PointFlags points;
 };
 
 // Files as they are given; of a folder, its photos.
@@ -73,6 +75,7 @@ void print_table(const json& images) {
 
 int run(const Options& o) {
   const models::LoadedModel model = load(o.common);
+  if (model.points) return run_points(o.common, model, o.inputs, o.points);
   const auto files = expand_inputs(o);
   const auto pool = make_pool(o.common);
   models::Classifier classifier(model, *pool, 1, o.hash_layers, gpu_of(o.common, model));
@@ -118,15 +121,21 @@ int run(const Options& o) {
 }  // namespace
 
 Command add_run(CLI::App& app) {
-  CLI::App* command = app.add_subcommand("run", "classify photos");
+  CLI::App* command = app.add_subcommand("run", "classify photos, or find boxes in LiDAR frames");
   auto o = std::make_shared<Options>();
   add_common(*command, o->common);
   add_image_flags(*command, o->common);
-  command->add_option("INPUT", o->inputs, "photos or folders; dogs.jpg#xywh=percent:0,0,50,50 is a part of one")
+  command
+      ->add_option("INPUT", o->inputs,
+                   "photos, frames of points, or folders; dogs.jpg#xywh=percent:0,0,50,50 is a part of a photo")
       ->required();
   command->add_option("--top", o->top, "show the K best classes")->check(CLI::Range(1, 1000))->capture_default_str();
   command->add_flag("--hash-layers", o->hash_layers, "a 64-bit hash of every quantised tensor");
-  return {command, [o] { return run(*o); }};
+  add_point_flags(*command, o->points);
+  return {command, [o] {
+            o->points.hash_layers = o->hash_layers;
+            return run(*o);
+          }};
 }
 
 }  // namespace octet::cli

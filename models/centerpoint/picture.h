@@ -1,0 +1,32 @@
+// A frame seen from above: points coloured by height, boxes by class with a line towards their heading, true boxes
+// dashed (SVG) or thin and white (PNG). The x axis (ahead) points up, as people hold a map.
+#pragma once
+
+#include <filesystem>
+#include <vector>
+
+#include "models/centerpoint/boxes.h"
+
+namespace octet::models {
+
+// A box from a person, in the usual form: length along the heading, counter-clockwise from the x axis.
+struct TrueBox {
+  std::string label;
+  float x = 0, y = 0, length = 0, width = 0, heading = 0;
+};
+
+struct Picture {
+  CenterPointConfig config;
+  Tensor points;  // f32 [n, 5]
+  std::vector<Box> boxes;
+  std::vector<TrueBox> truth;
+  int pixels = 1080;  // a side of the longer axis
+};
+
+// {"instances": [{"class": "car", "box": [x, y, z, l, w, h, yaw], ...}]}; what has no box is skipped. Throws Error.
+std::vector<TrueBox> read_annotations(const std::filesystem::path& path);
+
+// By the name's end, .svg or .png. Throws Error for another one.
+void save_picture(const Picture& picture, const std::filesystem::path& path);
+
+}  // namespace octet::models

@@ -1,14 +1,19 @@
 #!/usr/bin/env python3
-"""Runs an ONNX model on photos with Octet and with ONNX Runtime, and compares what comes out.
+"""Runs a network on photos with Octet and with ONNX Runtime, and compares what comes out.
 
-    benchmarks/compare_onnx.py build/bin/octet MODEL.onnx PHOTOS [--limit N] [--other REFERENCE.onnx] [-- OCTET FLAGS]
+    benchmarks/compare_onnx.py build/bin/octet MODEL PHOTOS [--skip N] [--limit N] [--other REFERENCE.onnx]
+                               [--export="EXPORT FLAGS"] [-- OCTET FLAGS]
+
+MODEL is an .onnx file; with --export any model: it is exported first (`octet export MODEL FLAGS`, which take --ranges,
+--opset, --dynamic-batch, --only, --ignore, ...), onnx.checker must accept the file, ONNX Runtime runs it, and Octet runs
+both the file and, where no layer was left out, MODEL itself, which must give the same logits bit for bit.
+--other: ONNX Runtime runs this file instead, for instance the float original of a quantised one.
 
 The first run makes an environment with onnx, onnxruntime, numpy and pillow in benchmarks/.venv (git-ignored).
-JPEG decoders differ by a few steps a pixel, so both sides are given the same decoded pixels: PNG copies in a temporary
-folder. Preprocessing is Octet's own choice for the file (`octet inspect --json` tells it), repeated here.
---other: ONNX Runtime runs this file instead, for instance the float original of a quantised one.
+JPEG decoders differ by a few steps a pixel, so both sides are given the same pixels, decoded and resized by Pillow: PNG
+copies in a temporary folder. Preprocessing is Octet's own choice for the file (`octet inspect --json` tells it).
 """
-import argparse, json, os, subprocess, sys, tempfile
+import argparse, collections, json, os, subprocess, sys, tempfile
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -25,39 +30,65 @@ def ensure_environment():
     os.execv(str(python), [str(python), *sys.argv])
 
 
-def decode(paths, folder):
+def decode(paths, folder, how):
+    """PNG copies of the photos, of a size that leaves Octet nothing to resize."""
     from PIL import Image
 
     names = []
     for i, path in enumerate(paths):
-        target = folder / f"{i:06}.png"
-        Image.open(path).convert("RGB").save(target, compress_level=1)
-        names.append(target)
+        photo = Image.open(path).convert("RGB")
+        crop, shorter = how["crop"], how["resize"]
+        if shorter and min(photo.size) != shorter:
+            scale = shorter / min(photo.size)
+            photo = photo.resize([max(shorter, round(side * scale)) for side in photo.size], Image.BICUBIC)
+        if not shorter and photo.size != (crop, crop):
+            photo = photo.resize((crop, crop), Image.BICUBIC)
+        names.append(folder / f"{i:06}.png")
+        photo.save(names[-1], compress_level=1)
     return names
 
 
 def prepare(path, how):
-    """The same pixels that Octet feeds its network, where no resize is needed; else an error."""
+    """What Octet feeds its network: the centre of the photo, (p - mean) / std, [1, 3, crop, crop]."""
     import numpy as np
     from PIL import Image
 
     pixels = np.asarray(Image.open(path), dtype=np.float32)
-    height, width = pixels.shape[:2]
     crop = how["crop"]
-    fits = min(height, width) == how["resize"] if how["resize"] else height == width == crop
-    if not fits:
-        sys.exit(f"{path}: {width}x{height} needs a resize, which this comparison leaves out; resize the photos first")
-    top, left = (height - crop) // 2, (width - crop) // 2
+    top, left = (pixels.shape[0] - crop) // 2, (pixels.shape[1] - crop) // 2
     pixels = pixels[top : top + crop, left : left + crop]
     mean, std = np.float32(how["mean"]), np.float32(how["std"])
     return ((pixels - mean) / std).transpose(2, 0, 1)[None]
 
 
-def main():
-    ensure_environment()
-    import numpy as np
-    import onnxruntime
+def octet(program, *arguments):
+    return subprocess.run([program, *map(str, arguments), "--json", "--quiet"], check=True, capture_output=True).stdout
 
+
+def logits_of(program, model, folder, flags):
+    import numpy as np
+
+    run = json.loads(octet(program, "run", model, folder, *flags))
+    return np.float32([image["logits"] for image in run["images"]]), run["precision"]
+
+
+def export(o, folder):
+    """The exported file, which onnx.checker has accepted."""
+    import onnx
+
+    path = folder / "export.onnx"
+    octet(o.octet, "export", o.model, "--out", path, *o.export)
+    model = onnx.load(path)
+    onnx.checker.check_model(model, full_check=True)
+    count = collections.Counter(node.op_type for node in model.graph.node)
+    batch = model.graph.input[0].type.tensor_type.shape.dim[0]
+    print(f"exported: operator set {model.opset_import[0].version}, batch {batch.dim_param or batch.dim_value}, "
+          f"{count['QuantizeLinear']} Q, {count['DequantizeLinear']} DQ, {count['Conv'] + count['ConvTranspose']} "
+          f"convolutions, {path.stat().st_size / 1e6:.2f} MB; onnx.checker {onnx.__version__} accepts it")
+    return path
+
+
+def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("octet")
     parser.add_argument("model")
@@ -65,36 +96,54 @@ def main():
     parser.add_argument("--limit", type=int)
     parser.add_argument("--skip", type=int, default=0)
     parser.add_argument("--other")
+    parser.add_argument("--export", type=str.split, help="flags of octet export, one text")
     parser.add_argument("flags", nargs="*", help="given to octet run, behind --")
-    o = parser.parse_args()
+    return parser.parse_args()
 
+
+def main():
+    ensure_environment()
+    import numpy as np
+    import onnxruntime
+
+    o = arguments()
     paths = sorted(p for p in o.photos.rglob("*") if p.suffix.lower() in (".jpg", ".jpeg", ".png", ".bmp"))[o.skip :]
     paths = paths[: o.limit]
-    inspect = subprocess.run([o.octet, "inspect", o.model, "--json", "--quiet"], check=True, capture_output=True)
-    how = json.loads(inspect.stdout)["preprocess"]
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(o.other or o.model, options, providers=["CPUExecutionProvider"])
-    input_name = session.get_inputs()[0].name
     with tempfile.TemporaryDirectory() as folder:
-        names = decode(paths, Path(folder))
-        command = [o.octet, "run", o.model, folder, "--json", "--quiet", *o.flags]
-        run = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
-        theirs = [session.run(None, {input_name: prepare(name, how)})[0].ravel() for name in names]
-    ours = np.float32([image["logits"] for image in run["images"]])
-    theirs = np.float32(theirs)
-    same = int((ours.argmax(1) == theirs.argmax(1)).sum())
+        photos = Path(folder, "photos")
+        photos.mkdir()
+        model = o.model if o.export is None else export(o, Path(folder))
+        how = json.loads(octet(o.octet, "inspect", model))["preprocess"]
+        names = decode(paths, photos, how)
+        ours, precision = logits_of(o.octet, model, photos, o.flags)
+        if o.export is not None and not {"--only", "--ignore"} & set(o.export):
+            ranges = [f for i, f in enumerate(o.export) if "--ranges" in o.export[max(0, i - 1) : i + 1]]
+            same = np.array_equal(logits_of(o.octet, o.model, photos, [*ranges, *o.flags])[0], ours)
+            print(f"{o.model} itself gives {'the same logits' if same else 'OTHER LOGITS'}")
+        session = onnxruntime.InferenceSession(o.other or model, options, providers=["CPUExecutionProvider"])
+        name = session.get_inputs()[0].name
+        theirs = np.float32([session.run(None, {name: prepare(photo, how)})[0].ravel() for photo in names])
+    report(o, precision, ours, theirs, onnxruntime.__version__)
+
+
+def report(o, precision, ours, theirs, version):
+    import numpy as np
+
+    count, same = len(ours), int((ours.argmax(1) == theirs.argmax(1)).sum())
     difference = np.abs(ours - theirs)
-    print(f"{Path(o.model).name} ({run['precision']}) against ONNX Runtime {onnxruntime.__version__}"
-          f"{' on ' + Path(o.other).name if o.other else ''}, {len(names)} photos")
-    print(f"top-1 equal on {same} ({100 * same / len(names):.2f} %)")
+    print(f"{Path(o.model).name} ({precision}) against ONNX Runtime {version}"
+          f"{' on ' + Path(o.other).name if o.other else ''}, {count} photos, {len(set(ours.argmax(1)))} classes")
+    print(f"top-1 equal on {same} ({100 * same / count:.2f} %)")
     print(f"|difference|: mean {difference.mean():.3g}, largest {difference.max():.3g}; "
           f"|output|: mean {np.abs(theirs).mean():.3g}, largest {np.abs(theirs).max():.3g}")
     for share in (0, 1, 2):
-        steps = quantisation_step(theirs)
-        if steps:
-            within = (np.rint(difference / steps) <= share).mean()
-            print(f"outputs are multiples of {steps:.6g}: within {share} step(s) on {100 * within:.3f} %")
+        step = quantisation_step(theirs)
+        if step:
+            within = np.rint(difference / step) <= share
+            print(f"outputs are multiples of {step:.6g}: within {share} step(s) on {within.sum()} of {within.size} "
+                  f"({100 * within.mean():.3f} %)")
 
 
 def quantisation_step(values):

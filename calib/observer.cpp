@@ -99,14 +99,16 @@ std::unique_ptr<Observer> observer_from_json(const std::string& text) {
     if (kind == "histogram") {
       return std::make_unique<HistogramObserver>(Histogram::from_json(j.at("histogram").dump()));
     }
+    constexpr std::int64_t kMost = std::int64_t{1} << 60;  // so that what comes on top does not overflow
     const auto check = [](float min, float max, std::int64_t count) {
-      require(count >= 0 && (count == 0 || (std::isfinite(min) && std::isfinite(max) && min <= max)),
+      require(count >= 0 && count <= kMost && (count == 0 || (std::isfinite(min) && std::isfinite(max) && min <= max)),
               "{} values in [{}, {}]", count, min, max);
     };
     if (kind == "min_max") {
       auto o = std::make_unique<AbsMaxObserver>(real(j, "floor"));
       o->min_ = real(j, "min"), o->max_ = real(j, "max"), o->count_ = j.at("count").get<std::int64_t>();
       check(o->min_, o->max_, o->count_);
+      require(std::isfinite(o->floor_) && o->floor_ >= 0, "a floor of {}", o->floor_);
       return o;
     }
     require(kind == "moving_average", "the kind '{}' is unknown", printable(kind));
@@ -114,6 +116,8 @@ std::unique_ptr<Observer> observer_from_json(const std::string& text) {
     o->min_ = real(j, "min"), o->max_ = real(j, "max"), o->count_ = j.at("count").get<std::int64_t>();
     o->batches_ = j.at("batches").get<std::int64_t>();
     check(o->min_, o->max_, o->count_);
+    require(o->batches_ >= 0 && o->batches_ <= kMost && (o->batches_ == 0) == (o->count_ == 0),
+            "{} values in {} batches", o->count_, o->batches_);
     return o;
   } catch (const json::exception& e) {
     fail("not an observer: {}", e.what());

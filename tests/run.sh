@@ -30,6 +30,7 @@ suite() {
 
 suite build-tests -DOCTET_WERROR=ON  # (under the sanitisers g++ 12 warns of what is not there)
 tests/neon.sh build-tests || { status=$?; [ $status -eq 77 ] || exit $status; }  # 77: skipped, and it said why
+tests/doxygen/run.sh build/doxygen || { status=$?; [ $status -eq 77 ] || exit $status; }
 [ $full -eq 1 ] && tests/clean_root.sh
 # (no GPU code under the sanitisers: compute-sanitizer does that, in gpu.sh)
 suite build-asan -DOCTET_SANITIZE=ON -DOCTET_COUNT_KERNELS=ON -DOCTET_CUDA=OFF

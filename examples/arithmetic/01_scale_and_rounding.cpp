@@ -53,8 +53,8 @@ Svg staircase() {
   svg.path(steps, Svg::kOrange, 2)
       .circle(x_at(0.5), y_at(0), 4, Svg::kOrange)
       .circle(x_at(1.5), y_at(2), 4, Svg::kOrange);
-  svg.text(x_at(0.6), y_at(-0.5), "0.5 goes to 0").text(x_at(1.6), y_at(1.75), "1.5 goes to 2: halves to even");
-  svg.text(x_at(3.3), y_at(2.4), "clipped at 3").text(x_at(4.2), 166, "x / step", Svg::Align::end);
+  svg.text(x_at(0.6), y_at(-0.5), "0.5 goes to 0").text(x_at(1.6), y_at(1.4), "1.5 goes to 2: to the even");
+  svg.text(x_at(4.2), y_at(2.4), "clipped at 3", Svg::Align::end).text(x_at(4.2), 166, "x / step", Svg::Align::end);
   return svg.text(266, 22, "q").text(x_at(-3.9), y_at(3), "blue: real, orange: integer");
 }
 

@@ -430,6 +430,39 @@ TEST_CASE("11: sums of integers with two steps") {
   }
 }
 
+TEST_CASE("12: a sparse convolution is the dense one, read at the sites") {
+  Numbers n(12);
+  for (int run = 0; run < kRuns; ++run) {
+    std::vector<std::int64_t> sites;
+    for (std::int64_t cell = 0; cell < 25; ++cell) {
+      if (n.integer(0, 2) == 0) sites.push_back(cell);
+    }
+    if (sites.empty()) sites.push_back(12);
+    const auto x = n.reals(static_cast<int>(sites.size()), -2, 2), w = n.reals(9, -1, 1);
+    const float bias = n.real(-1, 1), amax = n.real(1, 6);
+    const std::string out =
+        lesson("12_sparse_convolution", {"--sites", list(sites), "--features", list(x), "--weights", list(w), "--bias",
+                                         fmt::format("{}", bias), "--amax-out", fmt::format("{}", amax)});
+    const double step_in = step_of(amax_of(x)), step_w = step_of_weights(amax_of(w), bias, step_in);
+    double dense[7][7] = {};  // with a border of zeros
+    for (std::size_t i = 0; i < sites.size(); ++i) dense[sites[i] / 5 + 1][sites[i] % 5 + 1] = quantised(x[i], step_in);
+    std::vector<double> sums, outputs;
+    double pairs = 0;
+    for (const std::int64_t cell : sites) {
+      double sum = rne(bias / (step_in * step_w));
+      for (int k = 0; k < 9; ++k) {
+        const std::int64_t y = cell / 5 + k / 3 - 1, column = cell % 5 + k % 3 - 1;
+        sum += quantised(w[static_cast<std::size_t>(k)], step_w) * dense[y + 1][column + 1];
+        pairs += y >= 0 && y < 5 && column >= 0 && column < 5 && std::ranges::count(sites, y * 5 + column) > 0;
+      }
+      sums.push_back(sum), outputs.push_back(requantised(sum, fl(step_in * step_w / step_of(amax))));
+    }
+    CHECK(row(out, "1. The rulebook:")[0] == pairs);
+    check_equal(row(out, "sums "), sums);
+    check_equal(row(out, "outputs q"), outputs);
+  }
+}
+
 TEST_CASE("13: every hash of the network is that of an interpreter") {
   using namespace octet;
   if (kSanitised) {

@@ -104,6 +104,9 @@ TEST_CASE("bad numbers: 1 and one line when they make no sense, 2 when they are 
       {"10_qdq_equals_integers", {"--amax-out", "0"}, {"--amax-out"}},
       {"11_residual_add", {"--a", "1"}, {"--b", "6", "1"}},
       {"11_residual_add", {"--step-a", "-1"}, {"-1"}},
+      {"12_sparse_convolution", {"--sites", "3,2"}, {"--sites", "ascending"}},
+      {"12_sparse_convolution", {"--sites", "1,25"}, {"--sites", "24"}},
+      {"12_sparse_convolution", {"--sites", "1,2"}, {"--features", "4", "2"}},
       {"13_whole_network", {"no_such_photo.jpg"}, {"no_such_photo.jpg"}},
   };
   for (const Bad& bad : senseless) {

@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <map>
 #include <set>
 
 #include "runtime/io/file.h"
@@ -139,8 +140,32 @@ TEST_CASE("bad frames and configurations: one line, exit status 1") {
   octet_refuses(on(folder / "missing.f32x5.bin"), {"missing.f32x5.bin"});
   octet_refuses(on(frame, {"--centerpoint", kConfig}), {"is built already"});
   octet_refuses({"run", "centerpoint", frame, "--centerpoint", R"({"voxel": 1})"}, {"--centerpoint", "voxel"});
+  // A --config file may hold it as an object.
+  write_text(folder / "flags.json", R"({"centerpoint": {"voxel": 1}, "quiet": true})");
+  octet_refuses({"run", "centerpoint", frame, "--config", folder / "flags.json"}, {"--centerpoint", "voxel: a list"});
   octet_refuses({"run", "catdog", frame, "--centerpoint", "{}"}, {"catdog takes photos"});
   octet_refuses(on(frame, {"--device", "cuda"}), {"cuda"});
   octet_refuses(on(frame, {"--picture", folder / "a.gif"}), {".svg or .png"});
   octet_refuses({"calibrate", "centerpoint", "--data", folder.path().string(), "--out", folder / "r.json"}, {"seeded"});
+}
+
+TEST_CASE("a real frame of ten sweeps: the published number of voxels, at least 50 boxes of every task") {
+  const fs::path frame =
+      fs::path(OCTET_SOURCE_DIR) / ".." / "shared" / "data" / "lidar" / "nuscenes_10sweep_ff9eff43.fp16x5.bin";
+  if (kSanitised || !fs::exists(frame)) {
+    MESSAGE("SKIPPED: no frame at ", frame.string(), ", or sanitised");
+    return;
+  }
+  const json result = octet_json({"run", "centerpoint", frame.string(), "--quiet"});
+  CHECK(result["points"] == 271156);
+  CHECK(result["voxels"] == 105126);
+  CHECK(result["dropped"]["voxels"] == 0);
+  CHECK(result["dropped"]["candidates"] == 0);
+  const std::map<std::string, int> task_of = {{"car", 0},         {"truck", 1},   {"construction_vehicle", 1},
+                                              {"bus", 2},         {"trailer", 2}, {"barrier", 3},
+                                              {"motorcycle", 4},  {"bicycle", 4}, {"pedestrian", 5},
+                                              {"traffic_cone", 5}};
+  std::map<int, int> boxes;
+  for (const json& b : result["boxes"]) ++boxes[task_of.at(b["label"].get<std::string>())];
+  for (int task = 0; task < 6; ++task) CHECK(boxes[task] >= 50);
 }

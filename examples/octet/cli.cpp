@@ -63,7 +63,7 @@ std::string take_config(std::vector<std::string>& arguments) {
 
 std::string flag_value(const json& value, const std::string& key, const std::string& path) {
   if (value.is_string()) return value.get<std::string>();
-  if (value.is_object()) return json_text(value);  // {"centerpoint": {"preset": "0.1"}}
+  if (value.is_object() && key == "centerpoint") return value.dump();  // its configuration
   require(value.is_number(), "{}: \"{}\": a text, a number, true, false or a list of them was expected", path, key);
   return json_text(value);
 }

@@ -4,6 +4,6 @@
 namespace octet::kernels {
 
 extern const Kernel conv2d_s8_avx512vnni;
-const Kernel conv2d_s8_avx512vnni = vnni::Convolution<avx512vnni::Traits>::kernel("avx512vnni");
+const Kernel conv2d_s8_avx512vnni = vnni::convolution<avx512vnni::Traits>("avx512vnni");
 
 }  // namespace octet::kernels

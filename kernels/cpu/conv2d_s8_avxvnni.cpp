@@ -4,6 +4,6 @@
 namespace octet::kernels {
 
 extern const Kernel conv2d_s8_avxvnni;
-const Kernel conv2d_s8_avxvnni = vnni::Convolution<avxvnni::Traits>::kernel("avxvnni");
+const Kernel conv2d_s8_avxvnni = vnni::convolution<avxvnni::Traits>("avxvnni");
 
 }  // namespace octet::kernels

@@ -4,6 +4,6 @@
 namespace octet::kernels {
 
 extern const Kernel linear_s8_avx512vnni;
-const Kernel linear_s8_avx512vnni = vnni::Linear<avx512vnni::Traits>::kernel("avx512vnni");
+const Kernel linear_s8_avx512vnni = vnni::linear<avx512vnni::Traits>("avx512vnni");
 
 }  // namespace octet::kernels

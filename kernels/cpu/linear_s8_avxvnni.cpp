@@ -4,6 +4,6 @@
 namespace octet::kernels {
 
 extern const Kernel linear_s8_avxvnni;
-const Kernel linear_s8_avxvnni = vnni::Linear<avxvnni::Traits>::kernel("avxvnni");
+const Kernel linear_s8_avxvnni = vnni::linear<avxvnni::Traits>("avxvnni");
 
 }  // namespace octet::kernels

@@ -22,68 +22,74 @@ static inline void set_compensation(void* packed, std::int64_t channel, std::int
   static_cast<std::int32_t*>(packed)[channel] = static_cast<std::int32_t>(-128 * weight_sum);
 }
 
+// Templates of free functions, static: a class's members would be symbols that the linker may share between files.
 template <template <bool> class Traits>
-struct Convolution {
-  static void pack(const StepArgs& args, const void* weights, void* packed) {
-    (flips(args) ? direct::pack<Traits<true>> : direct::pack<Traits<false>>)(args, weights, packed);
-  }
+static void pack(const StepArgs& args, const void* weights, void* packed) {
+  (flips(args) ? direct::pack<Traits<true>> : direct::pack<Traits<false>>)(args, weights, packed);
+}
 
-  // A flat input is flipped once into scratch memory, not again for every pair of channel blocks.
-  static bool flips_ahead(const StepArgs& args) {
-    return flips(args) && direct::runs_flat(args) && args.output.c > 2 * Traits<true>::kLanes;
-  }
-
-  static std::size_t scratch_bytes(const StepArgs& args) {
-    return flips_ahead(args) ? static_cast<std::size_t>(direct::input_span(args).count) + View::kReadableBeyond : 0;
-  }
-
-  static void run(const StepArgs& args, std::int64_t first, std::int64_t last, void* scratch) {
-    if (!flips(args)) return direct::run<Traits<false>>(args, first, last, scratch);
-    if (!flips_ahead(args)) return direct::run<Traits<true>>(args, first, last, scratch);
-    View input = args.inputs[0];
-    const direct::Span span = direct::input_span(args);
-    auto* to = static_cast<std::byte*>(scratch);
-    constexpr std::int64_t kStep = 4 * Traits<true>::kLanes;  // less than a vector past the end is readable
-    for (std::int64_t i = 0; i < span.count; i += kStep) Traits<true>::flip(input.data + span.first + i, to + i);
-    input.data = to - span.first;
-    StepArgs flipped = args;
-    flipped.inputs = &input;
-    direct::run<Traits<false>>(flipped, first, last, nullptr);
-  }
-
-  static constexpr Kernel kernel(const char* isa) {
-    return {.op = "conv2d_s8",
-            .isa = isa,
-            .refuse = direct::refuse,
-            .tiles = direct::tiles<Traits<false>>,
-            .run = run,
-            .packed_bytes = direct::packed_bytes<Traits<false>>,
-            .pack = pack,
-            .scratch_bytes = scratch_bytes,
-            .reads_halo = true,
-            .fuses_max_pool = true,
-            .tile = direct::tile<Traits<false>>};
-  }
-};
+// A flat input is flipped once into scratch memory, not again for every pair of channel blocks.
+template <template <bool> class Traits>
+static bool flips_ahead(const StepArgs& args) {
+  return flips(args) && direct::runs_flat(args) && args.output.c > 2 * Traits<true>::kLanes;
+}
 
 template <template <bool> class Traits>
-struct Linear {
-  static void pack(const StepArgs& args, const void* weights, void* packed) {
-    (flips(args) ? direct::linear_pack<Traits<true>> : direct::linear_pack<Traits<false>>)(args, weights, packed);
-  }
-  static void run(const StepArgs& args, std::int64_t first, std::int64_t last, void* scratch) {
-    (flips(args) ? direct::linear_run<Traits<true>> : direct::linear_run<Traits<false>>)(args, first, last, scratch);
-  }
-  static constexpr Kernel kernel(const char* isa) {
-    return {.op = "linear_s8",
-            .isa = isa,
-            .refuse = direct::refuse_notebook,
-            .tiles = direct::linear_tiles<Traits<false>>,
-            .run = run,
-            .packed_bytes = direct::linear_packed_bytes<Traits<false>>,
-            .pack = pack,
-            .scratch_bytes = direct::linear_scratch_bytes<Traits<false>>};
-  }
-};
+static std::size_t scratch_bytes(const StepArgs& args) {
+  if (!flips_ahead<Traits>(args)) return 0;
+  return static_cast<std::size_t>(direct::input_span(args).count) + View::kReadableBeyond;
+}
+
+template <template <bool> class Traits>
+static void run(const StepArgs& args, std::int64_t first, std::int64_t last, void* scratch) {
+  if (!flips(args)) return direct::run<Traits<false>>(args, first, last, scratch);
+  if (!flips_ahead<Traits>(args)) return direct::run<Traits<true>>(args, first, last, scratch);
+  View input = args.inputs[0];
+  const direct::Span span = direct::input_span(args);
+  auto* to = static_cast<std::byte*>(scratch);
+  constexpr std::int64_t kStep = 4 * Traits<true>::kLanes;  // less than a vector past the end is readable
+  for (std::int64_t i = 0; i < span.count; i += kStep) Traits<true>::flip(input.data + span.first + i, to + i);
+  input.data = to - span.first;
+  StepArgs flipped = args;
+  flipped.inputs = &input;
+  direct::run<Traits<false>>(flipped, first, last, nullptr);
+}
+
+template <template <bool> class Traits>
+static constexpr Kernel convolution(const char* isa) {
+  return {.op = "conv2d_s8",
+          .isa = isa,
+          .refuse = direct::refuse,
+          .tiles = direct::tiles<Traits<false>>,
+          .run = run<Traits>,
+          .packed_bytes = direct::packed_bytes<Traits<false>>,
+          .pack = pack<Traits>,
+          .scratch_bytes = scratch_bytes<Traits>,
+          .reads_halo = true,
+          .fuses_max_pool = true,
+          .tile = direct::tile<Traits<false>>};
+}
+
+template <template <bool> class Traits>
+static void linear_pack(const StepArgs& args, const void* weights, void* packed) {
+  (flips(args) ? direct::linear_pack<Traits<true>> : direct::linear_pack<Traits<false>>)(args, weights, packed);
+}
+
+template <template <bool> class Traits>
+static void linear_run(const StepArgs& args, std::int64_t first, std::int64_t last, void* scratch) {
+  (flips(args) ? direct::linear_run<Traits<true>> : direct::linear_run<Traits<false>>)(args, first, last, scratch);
+}
+
+template <template <bool> class Traits>
+static constexpr Kernel linear(const char* isa) {
+  return {.op = "linear_s8",
+          .isa = isa,
+          .refuse = direct::refuse_notebook,
+          .tiles = direct::linear_tiles<Traits<false>>,
+          .run = linear_run<Traits>,
+          .packed_bytes = direct::linear_packed_bytes<Traits<false>>,
+          .pack = linear_pack<Traits>,
+          .scratch_bytes = direct::linear_scratch_bytes<Traits<false>>};
+}
 
 }  // namespace octet::kernels::vnni

@@ -109,7 +109,7 @@ class Voxeliser::Averager {
     out_.keys[at] = first->key;
     const std::int64_t kept = std::min<std::int64_t>(last - first, v_.options_.max_points);
     if (last - first > 1) {
-      std::partial_sort(first, first + kept, last, [this](const Entry& a, const Entry& b) { return before(a, b); });
+      std::sort(first, last, [this](const Entry& a, const Entry& b) { return before(a, b); });
     }
     float* to = out_.features.span<float>().data() + voxel * features_;
     std::memcpy(to, point(*first), static_cast<std::size_t>(features_) * sizeof(float));

@@ -90,30 +90,21 @@ static void pack(const StepArgs& args, const void* source, void* packed) {
 // Scratch memory: sums of a tile's rows and of one row that nobody reads, the lists, the staged rows.
 template <class Traits>
 struct Scratch {
-  typename Traits::Scalar* sums;
-  std::int32_t *neighbour, *row;
-  std::uint32_t* stage;
+  std::int64_t neighbour_at, row_at, stage_at, bytes;  // the sums come first
 
-  Scratch(const StepArgs& args, const Geometry<Traits>& g, void* memory) {
-    auto* at = static_cast<std::byte*>(memory);
-    const auto take = [&](std::int64_t bytes) {
-      std::byte* taken = at;
-      at += (bytes + 63) / 64 * 64;
-      return taken;
-    };
+  Scratch(const StepArgs& args, const Geometry<Traits>& g) {
+    const auto rounded = [](std::int64_t size) { return (size + 63) / 64 * 64; };
     const std::int64_t rows = tile_rows(args);
-    sums = reinterpret_cast<typename Traits::Scalar*>(take((rows + 1) * g.channels * 4));
-    neighbour = reinterpret_cast<std::int32_t*>(take((rows + kChunk) * 4));
-    row = reinterpret_cast<std::int32_t*>(take((rows + kChunk) * 4));
-    stage = reinterpret_cast<std::uint32_t*>(take(g.chunks * Traits::kRows * kChunk * 4));
-    used = at - static_cast<std::byte*>(memory);
+    neighbour_at = rounded((rows + 1) * g.channels * 4);
+    row_at = neighbour_at + rounded((rows + kChunk) * 4);
+    stage_at = row_at + rounded((rows + kChunk) * 4);
+    bytes = stage_at + rounded(g.chunks * Traits::kRows * kChunk * 4);
   }
-  std::int64_t used;
 };
 
 template <class Traits>
 static std::size_t scratch_bytes(const StepArgs& args) {
-  return static_cast<std::size_t>(Scratch<Traits>(args, Geometry<Traits>(args), nullptr).used);
+  return static_cast<std::size_t>(Scratch<Traits>(args, Geometry<Traits>(args)).bytes);
 }
 
 // P rows x B vectors: the product with one tap's weights, added to the rows' sums. Not inlined, and every loop over p
@@ -191,7 +182,16 @@ static void run(const StepArgs& args, std::int64_t first, std::int64_t last, voi
   const View &in = args.inputs[0], &map = args.inputs[1], &out = args.output;
   const auto& p = *static_cast<const ConvParams*>(args.params);
   const Geometry<Traits> g(args);
-  const Scratch<Traits> s(args, g, memory);
+  const Scratch<Traits> places(args, g);
+  auto* const scratch = static_cast<std::byte*>(memory);
+  const struct {
+    typename Traits::Scalar* sums;
+    std::int32_t *neighbour, *row;
+    std::uint32_t* stage;
+  } s = {reinterpret_cast<typename Traits::Scalar*>(scratch),
+         reinterpret_cast<std::int32_t*>(scratch + places.neighbour_at),
+         reinterpret_cast<std::int32_t*>(scratch + places.row_at),
+         reinterpret_cast<std::uint32_t*>(scratch + places.stage_at)};
   const typename Traits::Reader reader(args);
   const auto* head = static_cast<const typename Traits::Scalar*>(p.weights);
   const auto* weights =

@@ -56,9 +56,9 @@ class Dataset {
 std::unique_ptr<Dataset> open_dataset(const LoadedModel& model, const std::filesystem::path& folder,
                                       const PhotoSetOptions& options);
 
-// Samples are known again by their files' names and sizes, wherever they lie. Ranges::data is the hash of the whole
-// set,
-// ':' and, in ascending order, twelve hexadecimal digits for each sample; files of before have only the first.
+// Samples are known again by their bytes, whatever they are called. Ranges::data is the hash of the whole set, by names
+// and sizes, then ':' and, in ascending order, twelve hexadecimal digits for each sample's bytes; files of before have
+// only the first.
 std::string sample_hash(const std::filesystem::path& file);
 std::string set_hash(const std::vector<std::filesystem::path>& files);  // of all of them, in any order
 std::string marks_of(const std::vector<std::filesystem::path>& files);  // for Ranges::data

@@ -28,8 +28,7 @@ std::string observer_behind(const Graph& graph, EdgeId edge) {
   const Edge& e = edge_of(graph, edge);
   if (!e.observer.empty() || e.producer < 0) return e.observer;
   const Node& producer = node_of(graph, e.producer);
-  const bool hands_on = producer.op == Op::max_pool || producer.op == Op::flatten || producer.op == Op::to_dense;
-  return hands_on ? observer_behind(graph, producer.inputs[0]) : "";
+  return moves_values(producer.op) ? observer_behind(graph, producer.inputs[0]) : "";
 }
 
 std::vector<std::string> observers_of_inputs(const Graph& graph, const Node& node) {

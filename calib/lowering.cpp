@@ -11,8 +11,6 @@
 namespace octet::calib {
 namespace {
 
-bool keeps_range(Op op) { return op == Op::max_pool || op == Op::flatten || op == Op::to_dense; }
-
 std::int64_t macs_of(const Node& node, const Shape& input, const Shape& output) {
   if (!has_weights(node.op)) return 0;
   const Shape& w = node.parameter("weight").shape();
@@ -85,10 +83,10 @@ void Lowering::spread_ranges() {
   };
   const auto& nodes = graph_.nodes();
   for (auto node = nodes.rbegin(); node != nodes.rend(); ++node) {
-    if (keeps_range(node->op) && graph_.consumers(node->inputs[0]).size() == 1) hand_on(node->output, node->inputs[0]);
+    if (moves_values(node->op) && graph_.consumers(node->inputs[0]).size() == 1) hand_on(node->output, node->inputs[0]);
   }
   for (const Node& node : nodes) {
-    if (!keeps_range(node.op) || !params(node.inputs[0])) continue;
+    if (!moves_values(node.op) || !params(node.inputs[0])) continue;
     params_[static_cast<std::size_t>(node.output)].reset();  // observed on both sides: bytes pass through unchanged
     hand_on(node.inputs[0], node.output);
   }
@@ -287,7 +285,7 @@ bool Lowering::integer_layer(QNode& node, const Node& source, EdgeId output) {
   if (has_weights(source.op) && !integer_weights(node, source, output)) return false;
   if (source.op == Op::concat && !params(output)) params_[static_cast<std::size_t>(output)] = concat_params(source);
   // A pool computes in whatever its input already is: integers made only for it would cost time and gain nothing.
-  if (keeps_range(source.op) && forms(source.inputs[0]).integer < 0) {
+  if (moves_values(source.op) && forms(source.inputs[0]).integer < 0) {
     node.why = "its input is float";
     return false;
   }

@@ -9,10 +9,10 @@ namespace octet {
 namespace {
 
 constexpr const char* kOpNames[] = {
-    "conv2d",   "conv_transpose2d", "linear",          "batch_norm", "relu",      "relu6",
-    "max_pool", "avg_pool",         "global_avg_pool", "flatten",    "add",       "concat",
-    "sigmoid",  "hard_sigmoid",     "hard_swish",      "leaky_relu", "clip",      "mul",
-    "softmax",  "sparse_conv",      "to_dense",        "quantise",   "dequantise"};
+    "conv2d",      "conv_transpose2d", "linear",     "batch_norm", "relu",   "relu6",    "max_pool",
+    "avg_pool",    "global_avg_pool",  "flatten",    "add",        "concat", "upsample", "pad",
+    "sigmoid",     "hard_sigmoid",     "hard_swish", "leaky_relu", "clip",   "mul",      "softmax",
+    "sparse_conv", "to_dense",         "quantise",   "dequantise"};
 
 // Whether every window that starts in the leading padding reaches an element: with dilation it may step over a small
 // input. Padding is smaller than the window here, so some tap is >= 0; the first such one is below `dilation`.
@@ -72,9 +72,34 @@ Shape spread(const Node& node, const Shape& in, std::int64_t channels) {
   return chw(channels, h, v);
 }
 
+// What an upsampling or a border makes of `in`; the window holds nothing but the factors, or the border.
+Shape resample(const Node& node, const Shape& in) {
+  require(in.rank() == 3 && in[1] <= (1 << 24) && in[2] <= (1 << 24),
+          "{}: {} needs a [channels, height, width] input of at most 2^24 a side, got {}", node.name, name_of(node.op),
+          in.str());
+  const Window& w = node.window;
+  const bool up = node.op == Op::upsample;
+  const Window plain =
+      up ? Window{.stride_h = w.stride_h, .stride_w = w.stride_w}
+         : Window{.pad_top = w.pad_top, .pad_left = w.pad_left, .pad_bottom = w.pad_bottom, .pad_right = w.pad_right};
+  require(w == plain, "{}: {} takes {} only", node.name, name_of(node.op), up ? "factors" : "padding");
+  for (const int value : {w.stride_h, w.stride_w, w.pad_top, w.pad_left, w.pad_bottom, w.pad_right}) {
+    require(value >= 0 && value <= 32767 && w.stride_h > 0 && w.stride_w > 0,
+            "{}: factors from 1 and borders from 0, both to 32767, are supported", node.name);
+  }
+  const std::int64_t h = in[1] * w.stride_h + w.pad_top + w.pad_bottom;
+  const std::int64_t v = in[2] * w.stride_w + w.pad_left + w.pad_right;
+  require(h <= (1 << 24) && v <= (1 << 24), "{}: an output of {}x{} is too large", node.name, h, v);
+  return chw(in[0], h, v);
+}
+
 }  // namespace
 
 const char* name_of(Op op) { return kOpNames[static_cast<int>(op)]; }
+
+bool moves_values(Op op) {
+  return op == Op::max_pool || op == Op::flatten || op == Op::upsample || op == Op::pad || op == Op::to_dense;
+}
 
 bool is_function(Op op) { return op >= Op::sigmoid && op <= Op::clip; }
 
@@ -175,6 +200,9 @@ Shape infer_shape(const Node& node, std::span<const Shape> inputs) {
       }
       return is_sparse(in) ? Shape{channels, in[1], in[2], in[3]} : chw(channels, in[1], in[2]);
     }
+    case Op::upsample:
+    case Op::pad:
+      return resample(node, in);
     case Op::mul: {
       require(inputs.size() == 2, "{}: a product of {} inputs, two were expected", node.name, inputs.size());
       const Shape& by = inputs[1];
@@ -350,6 +378,20 @@ EdgeId Graph::add(std::string name, std::vector<EdgeId> inputs) {
 
 EdgeId Graph::concat(std::string name, std::vector<EdgeId> inputs) {
   return append({.name = std::move(name), .op = Op::concat, .inputs = std::move(inputs)});
+}
+
+EdgeId Graph::upsample(std::string name, EdgeId x, int factor_h, int factor_w) {
+  return append({.name = std::move(name),
+                 .op = Op::upsample,
+                 .inputs = {x},
+                 .window = {.stride_h = factor_h, .stride_w = factor_w}});
+}
+
+EdgeId Graph::pad(std::string name, EdgeId x, int top, int left, int bottom, int right) {
+  return append({.name = std::move(name),
+                 .op = Op::pad,
+                 .inputs = {x},
+                 .window = {.pad_top = top, .pad_left = left, .pad_bottom = bottom, .pad_right = right}});
 }
 
 EdgeId Graph::function(std::string name, Op op, EdgeId x, float alpha, float beta) {

@@ -36,6 +36,8 @@ enum class Op : std::uint8_t {
   flatten,          // [C,H,W] -> [C*H*W], in C,H,W order
   add,              // two or more inputs of one shape, summed left to right
   concat,           // along channels
+  upsample,         // every pixel becomes window.stride_h x window.stride_w of it (nearest)
+  pad,              // a border of zeros, window.pad_* wide
   // Real functions of one value (runtime/functions.h): rule 12 gives them their integers.
   sigmoid,
   hard_sigmoid,  // min(max(alpha * x + beta, 0), 1)
@@ -55,6 +57,7 @@ enum class Op : std::uint8_t {
 const char* name_of(Op op);
 bool is_function(Op op);             // sigmoid ... clip
 bool has_weights(Op op);             // multiplies its input with a weight: convolutions and linear
+bool moves_values(Op op);            // max_pool, flatten, upsample, pad, to_dense: INT8 keeps the input's step and zero
 Op op_named(std::string_view name);  // throws Error
 
 struct Parameter {
@@ -138,6 +141,8 @@ class Graph {
   EdgeId flatten(std::string name, EdgeId x);
   EdgeId add(std::string name, std::vector<EdgeId> inputs);
   EdgeId concat(std::string name, std::vector<EdgeId> inputs);
+  EdgeId upsample(std::string name, EdgeId x, int factor_h, int factor_w);
+  EdgeId pad(std::string name, EdgeId x, int top, int left, int bottom, int right);
   EdgeId function(std::string name, Op op, EdgeId x, float alpha = 0, float beta = 0);  // sigmoid ... clip
   EdgeId mul(std::string name, EdgeId a, EdgeId b);
   EdgeId softmax(std::string name, EdgeId x);

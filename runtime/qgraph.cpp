@@ -52,7 +52,8 @@ void check_fields(const QNode& node) {
   require(is_function(node.op) || (node.alpha == 0 && node.beta == 0), "{}: {} has no alpha or beta", node.name,
           name_of(node.op));
   const bool convolves = node.op == Op::conv2d || node.op == Op::conv_transpose2d;
-  const bool slides = convolves || node.op == Op::max_pool || node.op == Op::avg_pool;
+  const bool slides =
+      convolves || node.op == Op::max_pool || node.op == Op::avg_pool || node.op == Op::upsample || node.op == Op::pad;
   const bool many = node.op == Op::add || node.op == Op::concat || node.op == Op::mul;
   require(slides || node.window == Window{}, "{}: {} has no window", node.name, name_of(node.op));
   const bool no_sparse = node.sparse == SparseWindow{} && node.inverse_of.empty();
@@ -129,8 +130,7 @@ void check_precision(const QGraph& graph, const QNode& node) {
   }
   require(node.op == Op::quantise || !out.quantised || !out.quant.wide(), "{}: a wide output; only quantise makes it",
           node.name);
-  const bool same_quant = node.op == Op::max_pool || node.op == Op::flatten || node.op == Op::to_dense;
-  if (integer && same_quant) {
+  if (integer && moves_values(node.op)) {
     require(out.quant == graph.edges[node.inputs[0]].quant, "{}: its input and output must share step and zero point",
             node.name);
   }

@@ -289,6 +289,49 @@ inline std::vector<Case> softmaxes(const Kernel&, Random& random) {
   return cases;
 }
 
+inline std::vector<Case> resamples(const Kernel& reference, Random& random) {
+  const bool bytes = std::string_view(reference.op) == "resample_s8";
+  std::vector<Case> cases;
+  for (int i = 0; i < 40; ++i) {
+    auto p = std::make_shared<kernels::PoolParams>();
+    Case test;
+    test.inputs = {random_plane(random, !bytes ? DType::f32 : random.chance(0.5) ? DType::u8 : DType::s8)};
+    Plane& in = test.inputs[0];
+    in.h = random.between(1, 9), in.w = random.between(1, 9);
+    const bool is_unsigned = in.type == DType::u8;
+    if (bytes) {
+      fill_integers(in, random, is_unsigned ? 0 : -128, is_unsigned ? 255 : 127);
+      p->zero_in = random.between(is_unsigned ? 0 : -127, is_unsigned ? 255 : 127);
+    } else {
+      fill_reals(in, random, 4.0);
+    }
+    p->window.stride_h = random.between(1, 3), p->window.stride_w = random.between(1, 3);
+    p->window.pad_top = random.between(0, 3), p->window.pad_left = random.between(0, 3);
+    test.output = like(in, in.type, random);
+    test.output.h = in.h * p->window.stride_h + p->window.pad_top + random.between(0, 3);
+    test.output.w = in.w * p->window.stride_w + p->window.pad_left + random.between(0, 3);
+    // Written from the input's side, which is not how the kernel goes about it.
+    test.wanted.assign(test.output.elements(), static_cast<float>(p->zero_in));
+    const auto at = [](const Plane& v, int n, int y, int x) {
+      return ((static_cast<std::size_t>(n) * v.h + y) * v.w + x) * v.c;
+    };
+    for (int n = 0; n < in.n; ++n) {
+      for (int y = 0; y < in.h * p->window.stride_h; ++y) {
+        for (int x = 0; x < in.w * p->window.stride_w; ++x) {
+          const auto from = in.values.begin() +
+                            static_cast<std::ptrdiff_t>(at(in, n, y / p->window.stride_h, x / p->window.stride_w));
+          std::copy(from, from + in.c,
+                    test.wanted.begin() +
+                        static_cast<std::ptrdiff_t>(at(test.output, n, y + p->window.pad_top, x + p->window.pad_left)));
+        }
+      }
+    }
+    test.params = p;
+    cases.push_back(std::move(test));
+  }
+  return cases;
+}
+
 inline std::vector<Case> halos(const Kernel& reference, Random& random) {
   const bool bytes = std::string_view(reference.op) == "halo_s8";
   std::vector<Case> cases;
@@ -356,6 +399,8 @@ inline const std::map<std::string, Maker>& makers() {
       {"to_dense_s8", dense_maps},
       {"to_dense_f32", dense_maps},
       {"quantise_s16", wide_quantisers},
+      {"resample_s8", resamples},
+      {"resample_f32", resamples},
       {"halo_s8", halos},
       {"halo_f32", halos},
   };

@@ -53,6 +53,29 @@ inline Graph borders() {
   return g;
 }
 
+// Nearest upsampling and borders of zeros, before and behind layers that compute.
+inline Graph resampled() {
+  Graph g("resampled");
+  EdgeId x = g.input("image", Shape{3, 5, 7});
+  x = g.upsample("up1", g.conv2d("a", x, 6, conv(3, 1, 1)), 2, 3);
+  x = g.pad("pad1", x, 0, 1, 2, 0);
+  const EdgeId wide = g.relu("relu", g.conv2d("b", x, 6, conv(3)));
+  x = g.pad("pad2", g.max_pool("pool", wide, Window::square(2, 2)), 1, 1, 1, 1);
+  g.set_output(g.conv2d("c", g.upsample("up2", x, 1, 2), 2, conv(1)));
+  return g;
+}
+
+// Transposed convolutions: with and without overlaps, output paddings, dilation, a batch-norm and a ReLU behind.
+inline Graph transposed() {
+  Graph g("transposed");
+  EdgeId x = g.input("image", Shape{4, 5, 6});
+  x = g.relu("relu", g.batch_norm("bn", g.conv_transpose2d("up1", x, 6, {Window::square(2, 2)})));
+  x = g.conv_transpose2d("up2", x, 5, {.window = {3, 3, 2, 2, 1, 1, 0, 1}});
+  x = g.conv_transpose2d("up3", x, 3, {.window = {2, 3, 1, 2, 0, 1, 1, 0, 2, 1}});
+  g.set_output(g.conv_transpose2d("up4", x, 2, {.window = {3, 2, 3, 1, 0, 0, -1, 0}, .bias = false}));
+  return g;
+}
+
 // Residual sums: one in place, one whose operand is needed later, one of an edge with itself, one of three.
 inline Graph residuals() {
   Graph g("residuals");

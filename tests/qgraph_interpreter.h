@@ -70,6 +70,9 @@ class Interpreter {
       case Op::leaky_relu:
       case Op::clip:
         return function(node, *inputs[0]);
+      case Op::upsample:
+      case Op::pad:
+        return moved(node, *inputs[0]);
       case Op::mul:
         return product(node, *inputs[0], *inputs[1]);
       case Op::softmax:
@@ -268,6 +271,24 @@ class Interpreter {
         out.q[i] = static_cast<std::int32_t>(best);
       } else {
         out.real[i] = best, out.bound[i] = bound;
+      }
+    });
+    return out;
+  }
+
+  // Nearest upsampling and borders of zeros: the zero point where no input is.
+  Values moved(const QNode& node, const Values& in) const {
+    const Extent from = extent(node.inputs[0]);
+    const Window& w = node.window;
+    Values out = blank(node.output);
+    each_output(extent(node.output), [&](std::size_t i, auto n, auto c, auto y, auto x) {
+      const std::int64_t sy = y - w.pad_top, sx = x - w.pad_left;
+      const bool inside = sy >= 0 && sx >= 0 && sy < from.h * w.stride_h && sx < from.w * w.stride_w;
+      const std::size_t k = inside ? index(from.at(n, c, sy / w.stride_h, sx / w.stride_w)) : 0;
+      if (node.precision == Precision::int8) {
+        out.q[i] = inside ? in.q[k] : edge(node.inputs[0]).quant.zero;
+      } else if (inside) {
+        out.real[i] = in.real[k], out.bound[i] = in.bound[k];
       }
     });
     return out;

@@ -59,7 +59,7 @@ inline void randomise_weights(Graph& graph, Random& random, double oddity = 0.05
 
 class GraphMaker {
  public:
-  // `transposed`: with transposed convolutions, which ONNX export does not know yet.
+  // `transposed`: with transposed convolutions, which CUDA does not know yet.
   explicit GraphMaker(Random& random, bool transposed = false) : random_(random), transposed_(transposed) {}
 
   Graph make() {
@@ -218,6 +218,11 @@ class GraphMaker {
       return made(graph_.linear(name("fc"), loose_.back(), random_.between(1, 20)));
     }
     if (kind == 10) return made(graph_.batch_norm(name("bn"), x));
+    if (kind == 12 && random_.chance(0.5)) {
+      if (random_.chance(0.5) && shape(x)[1] * shape(x)[2] <= 64)
+        return made(graph_.upsample(name("up"), x, random_.between(1, 3), random_.between(1, 2)));
+      return made(graph_.pad(name("pad"), x, random_.between(0, 2), random_.between(0, 2), random_.between(0, 3), 1));
+    }
     if (kind == 11) {
       const auto inputs = alike(x, true);
       if (inputs.size() < 2) return made(graph_.add(name("add"), {x, x}));

@@ -83,7 +83,7 @@ ModelMaker convolution() {
 TEST_CASE("a network survives export and import: the same nodes, steps, weights, biases") {
   if (!onnx::available()) return;
   for (const auto scheme : {calib::Scheme::symmetric, calib::Scheme::affine}) {
-    for (const auto make : {chain, borders, residuals}) {
+    for (const auto make : {chain, borders, residuals, resampled, transposed}) {
       const Quantised q = quantised(make(), scheme);
       for (const int opset : {13, 19, 21}) {
         const QGraph again = round_trip(q.graph, opset, opset == 19);
@@ -98,12 +98,16 @@ TEST_CASE("random networks give the same outputs after export and import, island
   int equal_graphs = 0;
   for (std::uint64_t seed = 1; seed <= 80; ++seed) {
     Random random(seed);
-    const Graph graph = GraphMaker(random).make();
+    const Graph graph = GraphMaker(random, true).make();
     const Tensor input = random.tensor(with_batch(2, graph.edges()[0].shape), 2.0);
     const QGraph network = calib::quantise(graph, random_ranges(graph, input, random));
     if (std::ranges::none_of(network.nodes, [](const QNode& n) { return n.precision == Precision::int8; })) continue;
-    // (They have no ONNX form yet.)
-    if (std::ranges::any_of(network.nodes, [](const QNode& n) { return n.op == Op::conv_transpose2d; })) continue;
+    // (ONNX has no scale for each output channel of each group of theirs.)
+    if (std::ranges::any_of(network.nodes, [](const QNode& n) {
+          return n.op == Op::conv_transpose2d && n.groups > 1 && n.precision == Precision::int8;
+        })) {
+      continue;
+    }
     const QGraph again = round_trip(network, 14);
     ThreadPool pool(1);
     const Run before = run_once(network, {.batch = 2}, input, pool), after = run_once(again, {.batch = 2}, input, pool);
@@ -273,4 +277,33 @@ TEST_CASE("exports name their input and output, carry ranges and metadata, and r
   QGraph notebook = q.graph;
   notebook.requantisation = Requantisation::notebook;
   CHECK_THROWS_AS(onnx::export_model(notebook, {}), Error);
+}
+
+TEST_CASE("Q and DQ only in one part of a network, or everywhere but there") {
+  if (!onnx::available()) return;
+  Random random(7);
+  Graph graph = residuals();
+  randomise_weights(graph, random, 0.0);
+  observe_all(graph);
+  const Tensor input = random.tensor(with_batch(2, graph.edges()[0].shape), 2.0);
+  const calib::Ranges ranges = ranges_for(graph, input, calib::Scheme::symmetric);
+  const auto quantised_convolutions = [](const onnx::Model& model) {
+    std::string names;
+    for (const onnx::NodeProto& node : model.nodes) {
+      const bool conv = node.op_type == "Conv";
+      if (conv && !model.initializers.contains(node.inputs[1])) names += node.name;  // its weight comes from a DQ
+    }
+    return names;
+  };
+  for (const bool only : {true, false}) {
+    calib::QuantiseOptions options;
+    (only ? options.only : options.ignore) = {"a|b"};
+    const QGraph network = calib::quantise(graph, ranges, options);
+    const onnx::Model model = onnx::export_model(network, {});
+    CHECK(quantised_convolutions(model) == (only ? "ab" : "cd"));
+    ThreadPool pool(1);
+    const Run before = run_once(network, {.batch = 2}, input, pool);
+    const Run after = run_once(round_trip(network), {.batch = 2}, input, pool);
+    CHECK(equal(before.output, after.output));
+  }
 }

@@ -1,4 +1,4 @@
-// octet inspect: what is in a model, an .octet file or a weights file.
+// octet inspect: what is in a model, an .octet file or a weights file, as a table or as a picture.
 #include <fmt/format.h>
 #include <algorithm>
 #include <bit>
@@ -7,8 +7,9 @@
 #include "examples/common/terminal.h"
 #include "examples/octet/cli.h"
 #include "runtime/error.h"
-#include "runtime/io/octet_file.h"
+#include "runtime/io/file.h"
 #include "runtime/io/weights.h"
+#include "runtime/qgraph_svg.h"
 
 namespace octet::cli {
 namespace {
@@ -16,6 +17,7 @@ namespace {
 struct Options {
   Common common;  // model is FILE
   bool quantizers = false;
+  std::string svg;
 };
 
 int inspect_weights(const Options& o) {
@@ -164,11 +166,12 @@ bool is_weights_file(const std::string& name) {
 
 int run(const Options& o) {
   if (is_weights_file(o.common.model)) {
-    require(!o.quantizers, "{}: a weights file has no quantisers; a model or an .octet file was expected",
-            o.common.model);
+    require(!o.quantizers && o.svg.empty(), "{}: a weights file has no {}; a model or an .octet file was expected",
+            o.common.model, o.quantizers ? "quantisers" : "graph to draw");
     return inspect_weights(o);
   }
   const models::LoadedModel model = load(o.common);
+  if (!o.svg.empty()) write_file_atomically(o.svg, to_svg(model.network));
   return o.quantizers ? inspect_quantizers(o, model) : inspect_network(o, model);
 }
 
@@ -181,6 +184,7 @@ Command add_inspect(CLI::App& app) {
   command->get_option("MODEL")->description(
       "a model's name, an .octet or .onnx file, .safetensors or a PyTorch checkpoint");
   command->add_flag("--quantizers", o->quantizers, "list every quantiser");
+  command->add_option("--svg", o->svg, "draw the network into this file, with Q and DQ marked");
   return {command, [o] { return run(*o); }};
 }
 

@@ -20,7 +20,7 @@ void set_input_range(ConvParams& params, const Value& input) {
 const QNode* not_for_cuda(const QGraph& graph) {
   const auto found = std::ranges::find_if(graph.nodes, [](const QNode& node) {
     return is_function(node.op) || node.op == Op::mul || node.op == Op::softmax || node.op == Op::conv_transpose2d ||
-           node.op == Op::sparse_conv || node.op == Op::to_dense;
+           node.op == Op::sparse_conv || node.op == Op::to_dense || node.op == Op::upsample || node.op == Op::pad;
   });
   return found == graph.nodes.end() ? nullptr : &*found;
 }
@@ -257,6 +257,9 @@ void Planner::lower(const QNode& node) {
       return lower_sparse_conv(node);
     case Op::to_dense:
       return lower_to_dense(node, in(0));
+    case Op::upsample:
+    case Op::pad:
+      return lower_resample(node, in(0));
     case Op::softmax:
       return lower_softmax(node, in(0));
     case Op::mul:

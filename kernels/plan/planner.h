@@ -44,6 +44,7 @@ class Planner {
   void lower_concat(const QNode& node);
   void lower_quantise(const QNode& node);
   void lower_function(const QNode& node, int input);
+  void lower_resample(const QNode& node, int input);
   void lower_softmax(const QNode& node, int input);
   void lower_mul(const QNode& node, int a, int b);
   void make_sparse_input();

@@ -1,4 +1,6 @@
-// Lowering of element-wise functions, products and softmax.
+// Lowering of element-wise functions, products, softmax and what moves pixels.
+#include <algorithm>
+
 #include "kernels/plan/planner.h"
 #include "runtime/error.h"
 
@@ -9,6 +11,17 @@ void Planner::lower_function(const QNode& node, int input) {
   const bool integer = node.precision == Precision::int8;
   emit(node, integer ? "table_s8" : "function_f32", {input}, make_value(node.output, input),
        std::shared_ptr<const void>(data, &data->params));
+}
+
+void Planner::lower_resample(const QNode& node, int input) {
+  const Value& from = layout_[input];
+  auto params = std::make_shared<PoolParams>();
+  params->window = node.window, params->zero_in = from.fill;
+  const int output = make_value(node.output);
+  layout_[output].lowest = std::min(layout_[input].lowest, layout_[input].fill);
+  layout_[output].highest = std::max(layout_[input].highest, layout_[input].fill);
+  const bool integer = node.precision == Precision::int8;
+  emit(node, integer ? "resample_s8" : "resample_f32", {input}, output, params);
 }
 
 void Planner::lower_softmax(const QNode& node, int input) {

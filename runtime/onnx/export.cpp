@@ -21,6 +21,14 @@ Attribute integers(const char* name, std::vector<std::int64_t> values) {
   return {.name = name, .kind = Attribute::Kind::integers, .ints = std::move(values)};
 }
 
+Attribute text(const char* name, std::string value) {
+  return {.name = name, .kind = Attribute::Kind::text, .s = std::move(value)};
+}
+
+template <class T>
+Tensor vector(const std::vector<T>& values) {
+  return Tensor::of<T>(Shape{static_cast<std::int64_t>(values.size())}, std::span<const T>(values));
+}
 Tensor scalar(float value) { return Tensor::of<float>(Shape{}, {&value, 1}); }
 
 // The file format's version that came with an operator set.
@@ -149,20 +157,28 @@ class Exporter {
   std::vector<std::string> weighted_inputs(const QNode& node) {
     std::vector<std::string> inputs = inputs_of(node);
     const std::string weight = node.name + ".weight", bias = node.name + ".bias";
+    // ONNX's transposed convolutions have [in, out / groups, h, w]: their output channels lie along axis 1.
+    const bool turned = node.op == Op::conv_transpose2d;
+    const Tensor values = turned ? channels_turned(node.weight, node.groups) : node.weight;
     if (node.precision != Precision::int8) {
-      inputs.push_back(constant(weight, node.weight));
+      inputs.push_back(constant(weight, values));
       if (!node.bias.empty()) inputs.push_back(constant(bias, node.bias));
       return inputs;
     }
     const std::vector<float>& steps = node.weight_step;
     const bool per_tensor = std::ranges::all_of(steps, [&](float s) { return s == steps[0]; });
+    require(
+        !turned || node.groups == 1 || per_tensor,
+        "{}: a transposed convolution of {} groups with a step a channel, which ONNX cannot hold; per-tensor weights "
+        "(--weights-granularity tensor) can be exported, or the layer left in float (--ignore)",
+        node.name, node.groups);
     const Shape channels = per_tensor ? Shape{} : Shape{static_cast<std::int64_t>(steps.size())};
     const auto count = static_cast<std::size_t>(channels.elements());
     const std::string scale = constant(weight + "_scale", Tensor::of<float>(channels, std::span(steps).first(count)));
     const std::string zero = constant(weight + "_zero_point", Tensor(DType::s8, channels));
     const std::string real_weight = reserve(weight);
-    add("DequantizeLinear", weight, {constant(weight + "_quantized", node.weight), scale, zero}, real_weight,
-        {integer("axis", 0)});
+    add("DequantizeLinear", weight, {constant(weight + "_quantized", values), scale, zero}, real_weight,
+        {integer("axis", turned ? 1 : 0)});
     inputs.push_back(real_weight);
 
     const float step_in = edge(node.inputs[0]).quant.step;
@@ -191,6 +207,18 @@ class Exporter {
     if (node.ceil_mode) attributes.push_back(integer("ceil_mode", 1));
     if (node.count_include_pad) attributes.push_back(integer("count_include_pad", 1));
     return attributes;
+  }
+
+  // A border that is cut beyond the end is an output padding.
+  static std::vector<Attribute> transposed_attributes(const QNode& node) {
+    const Window& w = node.window;
+    const auto cut = [](int pad) { return std::max(pad, 0); };
+    return {integers("kernel_shape", {w.kernel_h, w.kernel_w}),
+            integers("strides", {w.stride_h, w.stride_w}),
+            integers("pads", {w.pad_top, w.pad_left, cut(w.pad_bottom), cut(w.pad_right)}),
+            integers("output_padding", {cut(-w.pad_bottom), cut(-w.pad_right)}),
+            integers("dilations", {w.dilation_h, w.dilation_w}),
+            integer("group", node.groups)};
   }
 
   // x * scale + shift as a batch-norm of mean 0, variance 1 and epsilon 0.
@@ -239,7 +267,7 @@ class Exporter {
       case Op::conv2d:
         return finish(node, "Conv", weighted_inputs(node), window_attributes(node, true));
       case Op::conv_transpose2d:
-        break;
+        return finish(node, "ConvTranspose", weighted_inputs(node), transposed_attributes(node));
       case Op::linear:
         return finish(node, "Gemm", weighted_inputs(node), {integer("transB", 1)});
       case Op::max_pool:
@@ -254,6 +282,22 @@ class Exporter {
         return finish(node, node.inputs.size() == 2 ? "Add" : "Sum", inputs_of(node));
       case Op::concat:
         return finish(node, "Concat", inputs_of(node), {integer("axis", 1)});
+      case Op::upsample: {
+        const auto across = static_cast<float>(node.window.stride_w), down = static_cast<float>(node.window.stride_h);
+        std::vector<std::string> inputs = inputs_of(node);
+        inputs.push_back("");  // the region of interest, which nearest has no use for
+        inputs.push_back(constant(node.name + "_scales", vector<float>({1, 1, down, across})));
+        return finish(node, "Resize", std::move(inputs),
+                      {text("mode", "nearest"), text("coordinate_transformation_mode", "asymmetric"),
+                       text("nearest_mode", "floor")});
+      }
+      case Op::pad: {
+        const Window& w = node.window;
+        std::vector<std::string> inputs = inputs_of(node);
+        const std::vector<std::int64_t> pads{0, 0, w.pad_top, w.pad_left, 0, 0, w.pad_bottom, w.pad_right};
+        inputs.push_back(constant(node.name + "_pads", vector<std::int64_t>(pads)));
+        return finish(node, "Pad", std::move(inputs));
+      }
       case Op::batch_norm:
         return affine(node);
       case Op::relu:

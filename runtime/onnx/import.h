@@ -28,7 +28,7 @@ Graph import_graph(const Model& model, const std::string& name, std::vector<std:
 Model expand_integer_operators(const Model& model);
 
 // Marks the edges that calibration needs: every activation that stays one when batch-norms and activations have been
-// folded, save those behind a max-pool or a flatten (which keep their input's range) and logits, which stay real.
+// folded, save those behind what only moves values (which keep their input's range) and logits, which stay real.
 void observe_activations(Graph& graph);
 
 }  // namespace octet::onnx

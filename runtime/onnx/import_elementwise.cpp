@@ -27,7 +27,7 @@ void Importer::relu(const NodeProto& node) {
   const EdgeId x = edge(node, 0);
   const int producer = graph_.edges()[static_cast<std::size_t>(x)].producer;
   const Op maker = producer < 0 ? Op::quantise : graph_.nodes()[static_cast<std::size_t>(producer)].op;
-  const bool taken_in = maker == Op::conv2d || maker == Op::linear || maker == Op::add || maker == Op::batch_norm;
+  const bool taken_in = has_weights(maker) || maker == Op::add || maker == Op::batch_norm;
   Node made{.name = layer_name(node), .op = Op::relu, .inputs = {x}};
   if (!taken_in) made.op = Op::clip, made.alpha = 0, made.beta = kMost;
   define(node, append(std::move(made)));
@@ -47,7 +47,7 @@ void Importer::clip(const NodeProto& node) {
   Node made{.name = layer_name(node), .op = Op::clip, .inputs = {edge(node, 0)}, .alpha = low, .beta = high};
   const int producer = graph_.edges()[static_cast<std::size_t>(made.inputs[0])].producer;
   const Op maker = producer < 0 ? Op::quantise : graph_.nodes()[static_cast<std::size_t>(producer)].op;
-  const bool taken_in = maker == Op::conv2d || maker == Op::linear || maker == Op::add || maker == Op::batch_norm;
+  const bool taken_in = has_weights(maker) || maker == Op::add || maker == Op::batch_norm;
   if (taken_in && low == 0 && (high == 6 || high == kMost)) {
     made.op = high == 6 ? Op::relu6 : Op::relu;
     made.alpha = made.beta = 0;

@@ -32,6 +32,16 @@ void pad_same(int in, int kernel, int stride, int dilation, bool upper, int& bef
   after = total - before;
 }
 
+bool same_padding(const NodeProto& node) {
+  const Attribute* automatic = node.find("auto_pad");
+  return automatic != nullptr && automatic->s.starts_with("SAME");
+}
+
+void add_padding(Window& to, const Window& more) {
+  to.pad_top += more.pad_top, to.pad_left += more.pad_left;
+  to.pad_bottom += more.pad_bottom, to.pad_right += more.pad_right;
+}
+
 Tensor finite(const NodeProto& node, const Tensor& tensor, const char* what) {
   const Tensor real = tensor.to_f32();
   for (const float v : real.span<float>()) {
@@ -72,7 +82,8 @@ Window Importer::window_of(const NodeProto& node, Attributes& attributes, const 
 
 void Importer::conv(const NodeProto& node) {
   inputs_between(node, 2, 3);
-  const EdgeId x = edge(node, 0);
+  Window padding;
+  const EdgeId x = same_padding(node) ? edge(node, 0) : edge_before_pad(node, padding);
   const Tensor weight = finite(node, constant(node, 1, "weight"), "weight");
   require(weight.shape().rank() == 4, "{}: a weight of {}; [out, in / group, height, width] was expected", node.str(),
           weight.shape().str());
@@ -86,6 +97,7 @@ void Importer::conv(const NodeProto& node) {
   made.groups = static_cast<int>(groups);
   made.window = window_of(node, attributes, shape(x), small(node, "kernel_shape", kernel[0]),
                           small(node, "kernel_shape", kernel[1]));
+  add_padding(made.window, padding);
   attributes.finish();
   made.parameters.push_back({"weight", weight.shape(), weight});
   if (has_input(node, 2)) {
@@ -95,6 +107,81 @@ void Importer::conv(const NodeProto& node) {
     made.parameters.push_back({"bias", bias.shape(), bias});
   }
   made.integers = integers_of_layer(node, 0, 1, 1);
+  define(node, append(std::move(made)));
+}
+
+// Padding from an output's size: what is too much of it is cut off, the odd row or column at the end for SAME_UPPER.
+Window Importer::transposed_window_of(const NodeProto& node, Attributes& attributes, const Shape& in,
+                                      const Shape& weight) const {
+  require(in.rank() == 3 && in[1] <= (1 << 24) && in[2] <= (1 << 24),
+          "{}: an input of [N, channels, height, width] was expected", node.str());
+  const std::vector<int> stride = two(node, attributes, "strides", 1), dilation = two(node, attributes, "dilations", 1),
+                         added = two(node, attributes, "output_padding", 0);
+  const int kernel_h = small(node, "kernel_shape", weight[2]), kernel_w = small(node, "kernel_shape", weight[3]);
+  Window w{.kernel_h = kernel_h,
+           .kernel_w = kernel_w,
+           .stride_h = stride[0],
+           .stride_w = stride[1],
+           .dilation_h = dilation[0],
+           .dilation_w = dilation[1]};
+  const std::string automatic = attributes.text("auto_pad", "NOTSET");
+  const bool same = automatic.starts_with("SAME_");
+  require(same || automatic == "NOTSET" || automatic == "VALID", "{}: auto_pad '{}' is not known", node.str(),
+          automatic);
+  const std::vector<std::int64_t> pads = attributes.integers("pads", {0, 0, 0, 0});
+  require(pads.size() == 4, "{}: pads has {} values, 4 were expected", node.str(), pads.size());
+  const std::vector<std::int64_t> sizes = attributes.integers("output_shape", {});
+  require(sizes.empty() || sizes.size() == 2, "{}: output_shape has {} values, 2 were expected", node.str(),
+          sizes.size());
+  const auto set = [&](int axis, int span, int& before, int& after) {
+    const auto d = static_cast<std::size_t>(axis);
+    if (sizes.empty() && !same) {
+      const bool given = automatic == "NOTSET";
+      before = given ? small(node, "pads", pads[d]) : 0;
+      after = (given ? small(node, "pads", pads[d + 2]) : 0) - added[d];
+      return;
+    }
+    const std::int64_t wanted = sizes.empty() ? in[axis + 1] * stride[d] : sizes[d];
+    const std::int64_t total = (in[axis + 1] - 1) * stride[d] + span + added[d] - wanted;
+    require(total >= 0 && total <= 2 * kMaxWindow, "{}: an output of {} from an input of {} is not supported",
+            node.str(), wanted, in.str());
+    const auto half = static_cast<int>(total / 2), rest = static_cast<int>(total) - half;
+    before = automatic == "SAME_UPPER" ? half : rest;
+    after = static_cast<int>(total) - before - added[d];
+  };
+  require(w.stride_h > 0 && w.stride_w > 0, "{}: a stride of 0", node.str());
+  set(0, w.span_h(), w.pad_top, w.pad_bottom);
+  set(1, w.span_w(), w.pad_left, w.pad_right);
+  return w;
+}
+
+// Its weight [in, out / groups, height, width] is turned round, so that output channels come first as everywhere else.
+void Importer::conv_transpose(const NodeProto& node) {
+  inputs_between(node, 2, 3);
+  const EdgeId x = edge(node, 0);
+  const Tensor weight = finite(node, constant(node, 1, "weight"), "weight");
+  require(weight.shape().rank() == 4, "{}: a weight of {}; [in, out / group, height, width] was expected", node.str(),
+          weight.shape().str());
+  Attributes attributes(node);
+  const std::int64_t groups = attributes.integer("group", 1);
+  require(groups >= 1 && groups <= 1 << 24 && weight.shape()[0] % groups == 0, "{}: {} groups for a weight of {}",
+          node.str(), groups, weight.shape().str());
+  const std::vector<std::int64_t> size{weight.shape()[2], weight.shape()[3]};
+  require(attributes.integers("kernel_shape", size) == size, "{}: kernel_shape does not fit a weight of {}", node.str(),
+          weight.shape().str());
+  Node made{.name = layer_name(node, node.inputs[1]), .op = Op::conv_transpose2d, .inputs = {x}};
+  made.groups = static_cast<int>(groups);
+  made.window = transposed_window_of(node, attributes, shape(x), weight.shape());
+  attributes.finish();
+  const Tensor turned = channels_turned(weight, made.groups);
+  made.parameters.push_back({"weight", turned.shape(), turned});
+  if (has_input(node, 2)) {
+    const Tensor bias = finite(node, constant(node, 2, "bias"), "bias");
+    require(bias.shape() == Shape{turned.shape()[0]}, "{}: a bias of {} for a weight of {}", node.str(),
+            bias.shape().str(), weight.shape().str());
+    made.parameters.push_back({"bias", bias.shape(), bias});
+  }
+  made.integers = integers_of_layer(node, 1, 1, 1, made.groups);
   define(node, append(std::move(made)));
 }
 
@@ -189,21 +276,49 @@ void Importer::batch_norm(const NodeProto& node) {
   define(node, append(std::move(made)));
 }
 
+// Whether a pool can have the border of the Pad before it as its own padding: an average counts it, so all of its
+// padding must be counted; a maximum leaves it out, so no input may lie below the border's zeros. Padding stays smaller
+// than the window.
+bool Importer::takes_pad(const NodeProto& node) const {
+  const auto found = has_input(node, 0) ? activations_.find(node.inputs[0]) : activations_.end();
+  if (found == activations_.end() || found->second.pad == nullptr || same_padding(node)) return false;
+  const auto value = [&](const char* name) {
+    const Attribute* a = node.find(name);
+    return a == nullptr ? 0 : a->i;
+  };
+  const Attribute *pads = node.find("pads"), *kernel = node.find("kernel_shape");
+  const bool padded = pads != nullptr && std::ranges::any_of(pads->ints, [](std::int64_t p) { return p != 0; });
+  const Window& more = found->second.padding;
+  const auto fits = [](std::int64_t size, int before, int after) { return before < size && after < size; };
+  if (padded || kernel == nullptr || kernel->ints.size() != 2 || node.find("dilations") != nullptr ||
+      !fits(kernel->ints[0], more.pad_top, more.pad_bottom) || !fits(kernel->ints[1], more.pad_left, more.pad_right)) {
+    return false;
+  }
+  if (node.op_type == "AveragePool") return value("ceil_mode") == 0;
+  const Edge& edge = graph_.edges()[static_cast<std::size_t>(found->second.edge)];
+  if (edge.producer < 0) return false;
+  const Node& producer = graph_.nodes()[static_cast<std::size_t>(edge.producer)];
+  return producer.op == Op::relu || producer.op == Op::relu6 || (producer.op == Op::clip && producer.alpha >= 0);
+}
+
 void Importer::pool(const NodeProto& node) {
   inputs_between(node, 1, 1);
   const bool average = node.op_type == "AveragePool";
-  const EdgeId x = average ? edge(node, 0) : edge_of_either(node, 0);
+  Window padding;
+  const EdgeId x = takes_pad(node) ? edge_before_pad(node, padding) : average ? edge(node, 0) : edge_of_either(node, 0);
   Attributes attributes(node);
   const auto kernel = attributes.integers("kernel_shape", {});
   require(kernel.size() == 2, "{}: kernel_shape has {} values; two were expected", node.str(), kernel.size());
   Node made{.name = layer_name(node), .op = average ? Op::avg_pool : Op::max_pool, .inputs = {x}};
   made.window = window_of(node, attributes, shape(x), small(node, "kernel_shape", kernel[0]),
                           small(node, "kernel_shape", kernel[1]));
+  add_padding(made.window, padding);
   made.ceil_mode = attributes.integer("ceil_mode", 0) != 0;
-  if (average) made.count_include_pad = attributes.integer("count_include_pad", 0) != 0;
+  if (average) made.count_include_pad = attributes.integer("count_include_pad", 0) != 0 || padding != Window{};
   if (!average) attributes.expect("storage_order", 0);
   attributes.finish();
-  define(node, append(std::move(made)), activation(node, 0).integer);
+  const bool integer = padding == Window{} && activation(node, 0).integer;
+  define(node, append(std::move(made)), integer);
 }
 
 void Importer::global_pool(const NodeProto& node) {

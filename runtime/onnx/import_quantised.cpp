@@ -96,6 +96,17 @@ void Importer::quantize(const NodeProto& node) {
   activations_[node.outputs[0]] = {append(std::move(made)), from.dims, true};
 }
 
+// What the integers of an edge mean: what the QuantizeLinear says that they come from; pools, reshapes, borders and
+// repeated pixels in between change nothing.
+const QuantParams& Importer::quantised_as(EdgeId integers) const {
+  for (EdgeId e = integers;;) {
+    const Edge& edge = graph_.edges()[static_cast<std::size_t>(e)];
+    const Node& producer = graph_.nodes()[static_cast<std::size_t>(edge.producer)];
+    if (producer.quant) return *producer.quant;
+    e = producer.inputs[0];
+  }
+}
+
 void Importer::dequantize(const NodeProto& node) {
   inputs_between(node, 2, 3);
   Attributes attributes(node);
@@ -117,14 +128,8 @@ void Importer::dequantize(const NodeProto& node) {
   require(from.integer, "{}: its input is not integers; a QuantizeLinear was expected before it", node.str());
   const IntegerConstant by = scales_of(node, attributes, Shape(from.dims));
   attributes.finish();
-  const QuantParams* made_by = nullptr;  // pools and reshapes in between change nothing
-  for (EdgeId e = from.edge; made_by == nullptr;) {
-    const Edge& edge = graph_.edges()[static_cast<std::size_t>(e)];
-    const Node& producer = graph_.nodes()[static_cast<std::size_t>(edge.producer)];
-    if (producer.quant) made_by = &*producer.quant;
-    e = producer.inputs[0];
-  }
-  require(by.scale.size() == 1 && by.scale[0] == made_by->step && by.zero[0] == made_by->zero,
+  const QuantParams& made_by = quantised_as(from.edge);
+  require(by.scale.size() == 1 && by.scale[0] == made_by.step && by.zero[0] == made_by.zero,
           "{}: its scale and zero point are not those of the QuantizeLinear before it", node.str());
   Node made{.name = layer_name(node), .op = Op::dequantise, .inputs = {from.edge}};
   activations_[node.outputs[0]] = {append(std::move(made)), from.dims, false};
@@ -132,14 +137,16 @@ void Importer::dequantize(const NodeProto& node) {
 
 // The integers of a layer's inputs 1 (weight) and 2 (bias); null when the weight is not quantised. Weights are [out,
 // in] or [in, out] matrices, or convolutions' [out, in, h, w]; `channel_axis` is where `out` is. The scales are
-// multiplied by `factor` and `bias_factor` (Gemm's alpha and beta).
+// multiplied by `factor` and `bias_factor` (Gemm's alpha and beta). `turned_groups`: the groups of a transposed
+// convolution, whose [in, out / groups, h, w] is turned round (channels_turned); its scales serve every group.
 std::shared_ptr<const IntegerWeights> Importer::integers_of_layer(const NodeProto& node, std::int64_t channel_axis,
-                                                                  float factor, float bias_factor) {
+                                                                  float factor, float bias_factor, int turned_groups) {
   const auto found = integer_constants_.find(node.inputs[1]);
   if (found == integer_constants_.end() || found->second.values.dtype() == DType::s32) return nullptr;
   const IntegerConstant& from = found->second;
   const Shape& shape = from.values.shape();
-  const std::int64_t channels = shape[static_cast<int>(channel_axis)];
+  const bool turned = turned_groups > 0;
+  const std::int64_t channels = shape[static_cast<int>(channel_axis)] * std::max(turned_groups, 1);
   const bool per_tensor = from.scale.size() == 1;
   require(per_tensor || from.axis == channel_axis, "{}: weights with scales along axis {}; axis {} was expected",
           node.str(), from.axis, channel_axis);
@@ -147,9 +154,10 @@ std::shared_ptr<const IntegerWeights> Importer::integers_of_layer(const NodeProt
           bias_factor);
   auto integers = std::make_shared<IntegerWeights>();
   for (std::int64_t c = 0; c < channels; ++c) {
-    integers->step.push_back(from.scale[per_tensor ? 0 : static_cast<std::size_t>(c)] * factor);
+    const auto at = static_cast<std::size_t>(c) % from.scale.size();
+    integers->step.push_back(from.scale[at] * factor);
   }
-  const bool swap = channel_axis == 1;
+  const bool swap = channel_axis == 1 && !turned;
   integers->weight = Tensor(DType::s8, swap ? Shape{shape[1], shape[0]} : shape);
   const auto to = integers->weight.span<std::int8_t>();
   std::int64_t lowest = 0, clipped = 0;
@@ -169,6 +177,7 @@ std::shared_ptr<const IntegerWeights> Importer::integers_of_layer(const NodeProt
         fmt::format("{}: its weights reach beyond [-128, 127] around their zero point: float", node.str()));
     return nullptr;
   }
+  if (turned) integers->weight = channels_turned(integers->weight, turned_groups);
   if (clipped > 0) notes_.push_back(fmt::format("{}: {} weights of -128 became -127", node.str(), clipped));
   const auto bias = has_input(node, 2) ? integer_constants_.find(node.inputs[2]) : integer_constants_.end();
   if (bias != integer_constants_.end() && bias->second.values.elements() == channels) {

@@ -27,6 +27,7 @@ std::string dims_text(const ValueInfo& value) {
 const std::map<std::string, Importer::Handler, std::less<>>& Importer::handlers() {
   static const std::map<std::string, Handler, std::less<>> table = {
       {"Conv", &Importer::conv},
+      {"ConvTranspose", &Importer::conv_transpose},
       {"Gemm", &Importer::gemm},
       {"MatMul", &Importer::matmul},
       {"BatchNormalization", &Importer::batch_norm},
@@ -48,6 +49,9 @@ const std::map<std::string, Importer::Handler, std::less<>>& Importer::handlers(
       {"Sum", &Importer::sum},
       {"Softmax", &Importer::softmax},
       {"Concat", &Importer::concat},
+      {"Pad", &Importer::pad},
+      {"Resize", &Importer::resize},
+      {"Upsample", &Importer::resize},
       {"Identity", &Importer::identity},
       {"Dropout", &Importer::identity},
       {"Constant", &Importer::constant_node},
@@ -155,6 +159,7 @@ Graph Importer::run() {
           printable(model_.outputs[0].name));
   require(!output->second.integer, "{}: its output '{}' is integers; a DequantizeLinear was expected before it", name,
           printable(model_.outputs[0].name));
+  if (output->second.pad != nullptr) make_pad(output->second);
   graph_.set_output(output->second.edge);
   graph_.validate();
   return std::move(graph_);
@@ -188,23 +193,24 @@ const Tensor& Importer::constant(const NodeProto& node, std::size_t input, const
   return found->second;
 }
 
-const Importer::Activation& Importer::activation(const NodeProto& node, std::size_t input) const {
+const Importer::Activation& Importer::activation(const NodeProto& node, std::size_t input) {
   require(has_input(node, input), "{}: input {} is missing", node.str(), input);
   const auto found = activations_.find(node.inputs[input]);
   require(found != activations_.end() || !is_constant(node.inputs[input]),
           "{}: its input '{}' is a constant; an activation was expected", node.str(), printable(node.inputs[input]));
   require(found != activations_.end(), "{}: its input '{}' is not made before it is used (or lies in a cycle)",
           node.str(), printable(node.inputs[input]));
+  if (found->second.pad != nullptr) make_pad(found->second);
   return found->second;
 }
 
-EdgeId Importer::edge(const NodeProto& node, std::size_t input) const {
+EdgeId Importer::edge(const NodeProto& node, std::size_t input) {
   require(!activation(node, input).integer, "{}: its input '{}' is integers; a DequantizeLinear was expected before it",
           node.str(), printable(node.inputs[input]));
   return edge_of_either(node, input);
 }
 
-EdgeId Importer::edge_of_either(const NodeProto& node, std::size_t input) const {
+EdgeId Importer::edge_of_either(const NodeProto& node, std::size_t input) {
   const Activation& a = activation(node, input);
   require(std::ranges::equal(a.dims, shape(a.edge).dims()), "{}: its input of [N, {}] lies as [N, {}]: not supported",
           node.str(), fmt::join(a.dims, ", "), fmt::join(shape(a.edge).dims(), ", "));
@@ -275,8 +281,8 @@ void observe_activations(Graph& graph) {
     const Op maker = edge.producer < 0 ? Op::quantise : graph.nodes()[static_cast<std::size_t>(edge.producer)].op;
     const bool folds = users.size() == 1 && edge.producer >= 0 &&
                        folds_into(graph.nodes()[static_cast<std::size_t>(users[0])].op) &&
-                       (maker == Op::conv2d || maker == Op::linear || maker == Op::add || maker == Op::batch_norm);
-    const bool keeps = maker == Op::max_pool || maker == Op::flatten;
+                       (has_weights(maker) || maker == Op::add || maker == Op::batch_norm);
+    const bool keeps = edge.producer >= 0 && moves_values(maker);
     const bool logits = e == graph.output_edge() && users.empty();
     if (!folds && !keeps && !logits && edge.observer.empty()) graph.observe(e, edge.name);
   }

@@ -25,6 +25,9 @@ class Importer {
     EdgeId edge = -1;
     std::vector<std::int64_t> dims;
     bool integer = false;  // between a QuantizeLinear and its DequantizeLinear
+    // A Pad of zeros that is not a layer yet: `dims` has its border, `edge` does not.
+    const NodeProto* pad = nullptr;
+    Window padding;
   };
   // A constant that came out of a DequantizeLinear: what went in.
   struct IntegerConstant {
@@ -44,9 +47,9 @@ class Importer {
   const Tensor& constant(const NodeProto& node, std::size_t input, const char* what) const;
   bool has_input(const NodeProto& node, std::size_t input) const;
   void inputs_between(const NodeProto& node, std::size_t least, std::size_t most) const;
-  const Activation& activation(const NodeProto& node, std::size_t input) const;
-  EdgeId edge(const NodeProto& node, std::size_t input) const;            // of reals, lying as the edge does
-  EdgeId edge_of_either(const NodeProto& node, std::size_t input) const;  // of reals or integers
+  const Activation& activation(const NodeProto& node, std::size_t input);  // a Pad before it becomes a layer
+  EdgeId edge(const NodeProto& node, std::size_t input);                   // of reals, lying as the edge does
+  EdgeId edge_of_either(const NodeProto& node, std::size_t input);         // of reals or integers
   const Shape& shape(EdgeId edge) const { return graph_.edges()[static_cast<std::size_t>(edge)].shape; }
   void define(const NodeProto& node, EdgeId edge, bool integer = false);
   void define_constant(const NodeProto& node, Tensor value);
@@ -57,15 +60,25 @@ class Importer {
 
   // import_layers.cpp
   void conv(const NodeProto& node);
+  void conv_transpose(const NodeProto& node);
+  Window transposed_window_of(const NodeProto& node, Attributes& attributes, const Shape& in,
+                              const Shape& weight) const;
   void gemm(const NodeProto& node);
   void matmul(const NodeProto& node);
   void linear(const NodeProto& node, const Tensor& weight, const Tensor* bias,
               std::shared_ptr<const IntegerWeights> integers);
   void batch_norm(const NodeProto& node);
+  bool takes_pad(const NodeProto& node) const;
   void pool(const NodeProto& node);
   void global_pool(const NodeProto& node);
   void reduce_mean(const NodeProto& node);
   Window window_of(const NodeProto& node, Attributes& attributes, const Shape& in, int kernel_h, int kernel_w) const;
+
+  // import_pixels.cpp
+  EdgeId edge_before_pad(const NodeProto& node, Window& padding);
+  void make_pad(Activation& of);
+  void pad(const NodeProto& node);
+  void resize(const NodeProto& node);
 
   // import_elementwise.cpp
   void relu(const NodeProto& node);
@@ -80,9 +93,10 @@ class Importer {
   // import_quantised.cpp
   void quantize(const NodeProto& node);
   void dequantize(const NodeProto& node);
+  const QuantParams& quantised_as(EdgeId integers) const;
   IntegerConstant scales_of(const NodeProto& node, Attributes& attributes, const Shape& values) const;
   std::shared_ptr<const IntegerWeights> integers_of_layer(const NodeProto& node, std::int64_t channel_axis,
-                                                          float factor, float bias_factor);
+                                                          float factor, float bias_factor, int turned_groups = 0);
 
   // import_shapes.cpp
   void identity(const NodeProto& node);

@@ -102,7 +102,9 @@ class QuantisedLowering {
                .beta = source.beta};
     if (has_weights(source.op)) {
       const Shape& w = source.parameter("weight").shape();
-      made.macs = edge(source.output).shape.elements() * (w.elements() / w[0]);
+      const Shape &in = edge(source.inputs[0]).shape, &out = edge(source.output).shape;
+      made.macs =
+          source.op == Op::conv_transpose2d ? in[1] * in[2] * w.elements() : out.elements() * (w.elements() / w[0]);
     }
     if (!integer(made, source)) real(made, source);
     result_.nodes.push_back(std::move(made));
@@ -209,10 +211,13 @@ class QuantisedLowering {
     switch (source.op) {
       case Op::max_pool:
       case Op::flatten:
+      case Op::upsample:
+      case Op::pad:
         take_inputs(made, source);
         made.output = add_edge(source.output, quant_of(made.inputs[0]));
         return true;
       case Op::conv2d:
+      case Op::conv_transpose2d:
       case Op::linear:
         return weighted(made, source);
       case Op::relu:

@@ -12,7 +12,7 @@ namespace {
 void everything_float(ModelMaker& m) {
   m.constant("w", ramp({2, 2, 3, 3}))
       .constant("b", ramp({2}))
-      .constant("fc", ramp({3, 2}))
+      .constant("fc", ramp({3, 4}))
       .constant("0", reals({}, {0}));
   m.constant("6", reals({}, {6})).constant("v", reals({2}, {1, 2})).constant("axis", longs({0}));
   m.constant("rest", longs({-1})).constant("i", Tensor::of<std::int64_t>(Shape{}, std::vector<std::int64_t>{0}));
@@ -22,8 +22,13 @@ void everything_float(ModelMaker& m) {
   m.node("MaxPool", {"h"}, {"p"}, {integers("kernel_shape", {2, 2}), integer("ceil_mode", 1)});
   m.node("AveragePool", {"h"}, {"q"}, {integers("kernel_shape", {2, 2}), integer("count_include_pad", 1)});
   m.node("Add", {"p", "q"}, {"s"}).node("Sigmoid", {"s"}, {"g"}).node("Mul", {"s", "g"}, {"t"});
-  m.node("Concat", {"t", "s"}, {"k"}, {integer("axis", 1)}).node("Mul", {"k", "6"}, {"k6"});
-  m.node("GlobalAveragePool", {"t"}, {"e"}).node("Shape", {"e"}, {"sh"}).node("Gather", {"sh", "i"}, {"sg"});
+  m.constant("pads", longs({0, 0, 1, 0, 0, 0, 0, 1})).constant("scales", reals({4}, {1, 1, 2, 1}));
+  m.node("Pad", {"p", "pads"}, {"pp"})
+      .node("Resize", {"pp", "", "scales"}, {"pr"})
+      .node("AveragePool", {"pr"}, {"pq"}, {integers("kernel_shape", {2, 2})});
+  m.node("GlobalMaxPool", {"pq"}, {"pg"}).node("Mul", {"t", "pg"}, {"gg"}).node("LeakyRelu", {"gg"}, {"gl"});
+  m.node("Concat", {"gl", "s"}, {"k"}, {integer("axis", 1)}).node("Mul", {"k", "6"}, {"k6"});
+  m.node("GlobalAveragePool", {"k6"}, {"e"}).node("Shape", {"e"}, {"sh"}).node("Gather", {"sh", "i"}, {"sg"});
   m.node("Unsqueeze", {"sg", "axis"}, {"su"}).node("Concat", {"su", "rest"}, {"sc"}, {integer("axis", 0)});
   m.node("Reshape", {"e", "sc"}, {"f"}).node("Gemm", {"f", "fc"}, {"l"}, {integer("transB", 1)});
   m.node("Softmax", {"l"}, {"y"}, {integer("axis", 1)});

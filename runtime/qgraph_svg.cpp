@@ -145,11 +145,11 @@ class Drawing {
   std::string draw(const Link& link) const {
     const char* style = graph_.edges[index(link.edge)].quantised ? "ei" : "ef";
     const int x1 = centre(link.from), y1 = top(link.from) + kBoxHeight, x2 = centre(link.to), y2 = top(link.to);
+    const int out = y1 + 30;  // below the step of the layer that it leaves
     if (link.lane < 0) {
-      return fmt::format("<path class=\"{}\" d=\"M{} {}C{} {} {} {} {} {}\"/>\n", style, x1, y1, x1, y2 - 12, x2,
-                         y1 + 20, x2, y2);
+      return fmt::format("<path class=\"{}\" d=\"M{} {}V{}H{}V{}\"/>\n", style, x1, y1, out, x2, y2);
     }
-    const int lane = kMargin + columns_ * kColumn - 20 + link.lane * kLane, out = y1 + 30, in = y2 - 8;
+    const int lane = kMargin + columns_ * kColumn + 20 + link.lane * kLane, in = y2 - 8;  // right of the last steps
     return fmt::format("<path class=\"{}\" d=\"M{} {}V{}H{}V{}H{}V{}\"/>\n", style, x1, y1, out, lane, in, x2, y2);
   }
 

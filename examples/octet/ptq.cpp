@@ -242,7 +242,7 @@ Command add_ptq(CLI::App& app) {
   auto o = std::make_shared<Options>();
   add_common(*command, o->common);
   add_image_flags(*command, o->common);
-  command->get_option("MODEL")->description("a model's name (octet models)");
+  command->get_option("MODEL")->description("a model's name (octet models) or an .onnx file");
   command->add_option("--data", o->data, "photos that calibrate (the sub-folder calibration or train, if there is one)")
       ->required();
   command->add_option("--eval-data", o->eval_data, "photos that score (default: the sub-folder test or val of --data)");

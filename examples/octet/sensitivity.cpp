@@ -50,7 +50,7 @@ Command add_sensitivity(CLI::App& app) {
   auto o = std::make_shared<Options>();
   add_common(*command, o->common);
   add_image_flags(*command, o->common);
-  command->get_option("MODEL")->description("a model's name (octet models)");
+  command->get_option("MODEL")->description("a model's name (octet models) or an .onnx file");
   command->add_option("--data", o->data, "folder of photos (its sub-folder test or val, where there is one)")
       ->required();
   command->add_option("--eval-data", o->eval_data, "folder of photos that score instead");

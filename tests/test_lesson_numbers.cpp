@@ -361,7 +361,10 @@ TEST_CASE("09: the histogram and the four rules") {
     for (int i = 0; i < 200; ++i) x.push_back(n.real(-1, 1) + n.real(-1, 1) + n.real(-1, 1));
     x.back() = n.real(2.5f, 4);
     const std::string out = lesson("09_observers_and_rules", {"--values", list(x)});
-    const double width = fl(amax_of({x.begin(), x.begin() + 50}) / 16);  // the first batch sets it
+    // The first batch sets the width: the least float for which its largest value still falls into the 16th bin.
+    const double first_amax = amax_of({x.begin(), x.begin() + 50});
+    double width = fl(first_amax / 16);
+    while (fl(first_amax * fl(1 / width)) >= 16) width = std::nextafter(static_cast<float>(width), 1e30f);
     std::vector<double> counts(16, 0);
     for (std::size_t first = 0; first < x.size(); first += 50) {  // a batch adds bins; its largest value is in the last
       const auto from = x.begin() + static_cast<std::ptrdiff_t>(first);

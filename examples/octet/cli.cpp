@@ -85,7 +85,7 @@ void add_common(CLI::App& app, Common& c) {
   app.add_option("MODEL", c.model, "a model's name (octet models), an .onnx or an .octet file")->required();
   app.add_option("--weights", c.weights, ".safetensors or a PyTorch checkpoint");
   app.add_option("--ranges", c.ranges, "ranges.json from octet calibrate");
-  app.add_option("--precision", c.precision, "default: int8 when there are ranges, else fp32")
+  app.add_option("--precision", c.precision, "default: int8 when there are ranges, else fp32 (fp16: not there yet)")
       ->check(CLI::IsMember({"fp32", "fp16", "int8"}));
   app.add_option("--activation", c.activation, "mobilenet_v2's activation; default: relu6")
       ->check(CLI::IsMember({"relu", "relu6"}));
@@ -212,6 +212,13 @@ std::vector<std::string> expand_config(std::vector<std::string> arguments) {
     }
   }
   return arguments;
+}
+
+std::string describe_input(const models::LoadedModel& model) {
+  if (!model.points) return model.preprocess.str();
+  const auto& v = model.points->voxel;
+  return fmt::format("points, voxels of {} x {} x {} m; x, y, z from and to: {}", v[0], v[1], v[2],
+                     fmt::join(model.points->range, ", "));
 }
 
 }  // namespace octet::cli

@@ -58,6 +58,9 @@ std::string overlap_note(std::int64_t overlap, std::int64_t count, const char* n
 
 void print_json(const json& value);
 
+// What the network reads, for people: how a photo is prepared, or the grid of a LiDAR frame.
+std::string describe_input(const models::LoadedModel& model);
+
 // Replaces `--config F.json` by the flags in that file ({"batch-size": 8, "json": true, "ignore": ["cnn1", "fc2"]});
 // flags given on the command line win. Throws Error.
 std::vector<std::string> expand_config(std::vector<std::string> arguments);

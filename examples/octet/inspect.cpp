@@ -61,17 +61,15 @@ int inspect_network(const Options& o, const models::LoadedModel& model) {
                name_of(n.precision), weights, n.why});
   }
   if (o.common.json) {
-    print_json({{"model", model.name},
-                {"precision", name_of(model.precision)},
-                {"labels", model.labels},
-                {"preprocess", json::parse(models::to_json(model.preprocess))},
-                {"model_bytes", models::deployed_bytes(model)},
-                {"seeded", model.seeded},
-                {"layers", nodes}});
+    json result{{"model", model.name},    {"precision", name_of(model.precision)},
+                {"labels", model.labels}, {"model_bytes", models::deployed_bytes(model)},
+                {"seeded", model.seeded}, {"layers", nodes}};
+    if (!model.points) result["preprocess"] = json::parse(models::to_json(model.preprocess));
+    print_json(result);
     return 0;
   }
   fmt::print("{}, {}, {}\ninput: {}\n\n{}", model.name, name_of(model.precision),
-             examples::human_bytes(models::deployed_bytes(model)), model.preprocess.str(), table.str());
+             examples::human_bytes(models::deployed_bytes(model)), describe_input(model), table.str());
   return 0;
 }
 
@@ -170,6 +168,7 @@ int run(const Options& o) {
             o.common.model, o.quantizers ? "quantisers" : "graph to draw");
     return inspect_weights(o);
   }
+  require(o.svg.empty() || o.svg.ends_with(".svg"), "--svg {}: a name that ends in .svg was expected", o.svg);
   const models::LoadedModel model = load(o.common);
   if (!o.svg.empty()) write_file_atomically(o.svg, to_svg(model.network));
   return o.quantizers ? inspect_quantizers(o, model) : inspect_network(o, model);

@@ -39,6 +39,7 @@ std::vector<Layer> layers_of(const Program& program) {
 std::string exact_through(const Program& program) {
   std::string last = "nothing (the first layer is float)";
   for (const Step& step : program.steps) {
+    if (step.kind == Step::Kind::sites) continue;  // where the voxels are: no arithmetic
     const DType type = program.slots[static_cast<std::size_t>(step.output)].view.type;
     if (step.precision != Precision::int8 && type == DType::f32) break;
     last = step.name;
@@ -126,7 +127,7 @@ int run(const Options& o) {
                l["why"]});
   }
   fmt::print("{} on {}, instruction set {}, batch {}{}\ninput: {}\n\n{}", model.name, program->device, program->isa,
-             program->batch, device_note(o.common, *program), model.preprocess.str(), table.str());
+             program->batch, device_note(o.common, *program), describe_input(model), table.str());
   const char* meaning = exact.starts_with("nothing") ? "" : ": up to there every device gives the same bytes";
   fmt::print("\nexact through {}{}\narena {}, packed weights {}\n", exact, meaning,
              examples::human_bytes(static_cast<std::int64_t>(program->arena_bytes)),

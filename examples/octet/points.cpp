@@ -54,6 +54,9 @@ void print_frame(const json& frame) {
   fmt::print("{}: {} points, {} voxels, {} candidates, {} boxes\n", frame["file"].get<std::string>(),
              frame["points"].get<std::int64_t>(), frame["voxels"].get<std::int64_t>(),
              frame["candidates"].get<std::int64_t>(), frame["boxes"].size());
+  const std::int64_t outside = frame["skipped"]["out_of_range"], not_finite = frame["skipped"]["not_finite"];
+  if (outside + not_finite != 0)
+    fmt::print("skipped: {} points outside of the range, {} not finite\n", outside, not_finite);
   for (const auto& [what, count] : frame["dropped"].items()) {
     if (count != 0) fmt::print("dropped: {} {}\n", count.get<std::int64_t>(), what);
   }
@@ -158,6 +161,7 @@ int run_points(const Common& common, const models::LoadedModel& model, const std
   require(!flags.dump || !flags.dump_stage.empty(), "--dump {} goes with --dump-stage", flags.dump.value_or(""));
   require((!flags.dump && !flags.picture) || files.size() == 1, "{} frames: --dump and --picture are for one",
           files.size());
+  if (flags.picture) models::check_picture_name(*flags.picture);
   const auto pool = make_pool(common);
   models::Detector detector(model, *pool, looks);
   models::LayerHashes hashes(detector.program().graph);

@@ -76,6 +76,9 @@ void print_table(const json& images) {
 int run(const Options& o) {
   const models::LoadedModel model = load(o.common);
   if (model.points) return run_points(o.common, model, o.inputs, o.points);
+  const bool for_points = o.points.picture || o.points.annotations || o.points.dump || !o.points.dump_stage.empty();
+  require(!for_points, "--picture, --annotations, --dump-stage and --dump are for networks of points; {} takes photos",
+          model.name);
   const auto files = expand_inputs(o);
   const auto pool = make_pool(o.common);
   models::Classifier classifier(model, *pool, 1, o.hash_layers, gpu_of(o.common, model));

@@ -161,9 +161,37 @@ std::string svg(const Picture& p, const Canvas& canvas) {
 
 }  // namespace
 
+namespace {
+
+// Python writes NaN and Infinity into its JSON (nuScenes has velocities that nobody knows); JSON knows null.
+std::string standard_json(const std::string& text) {
+  std::string result;
+  bool in_string = false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    std::size_t skip = 0;
+    for (const std::string_view word : {"NaN", "-Infinity", "Infinity"}) {
+      if (!in_string && skip == 0 && text.compare(i, word.size(), word) == 0) skip = word.size();
+    }
+    if (skip > 0) {
+      result += "null";
+      i += skip - 1;
+      continue;
+    }
+    result += text[i];
+    if (in_string && text[i] == '\\' && i + 1 < text.size()) {
+      result += text[++i];
+    } else if (text[i] == '"') {
+      in_string = !in_string;
+    }
+  }
+  return result;
+}
+
+}  // namespace
+
 std::vector<TrueBox> read_annotations(const std::filesystem::path& path) {
   try {
-    const nlohmann::json all = nlohmann::json::parse(read_text_file(path, kMostAnnotations));
+    const nlohmann::json all = nlohmann::json::parse(standard_json(read_text_file(path, kMostAnnotations)));
     std::vector<TrueBox> boxes;
     for (const auto& instance : all.at("instances")) {
       if (!instance.contains("box")) continue;
@@ -177,9 +205,17 @@ std::vector<TrueBox> read_annotations(const std::filesystem::path& path) {
   }
 }
 
+void check_picture_name(const std::filesystem::path& path) {
+  require(path.extension() == ".svg" || path.extension() == ".png", "{}: a name that ends in .svg or .png was expected",
+          path.string());
+  std::error_code error;
+  const std::filesystem::path folder = path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
+  require(std::filesystem::is_directory(folder, error), "{}: there is no folder {}", path.string(), folder.string());
+}
+
 void save_picture(const Picture& p, const std::filesystem::path& path) {
+  check_picture_name(path);
   const bool vectors = path.extension() == ".svg";
-  require(vectors || path.extension() == ".png", "{}: a name that ends in .svg or .png was expected", path.string());
   Canvas canvas(p);
   draw_points(canvas, p);
   if (vectors) return write_file_atomically(path, svg(p, canvas));

@@ -28,5 +28,7 @@ std::vector<TrueBox> read_annotations(const std::filesystem::path& path);
 
 // By the name's end, .svg or .png. Throws Error for another one.
 void save_picture(const Picture& picture, const std::filesystem::path& path);
+// Before long work: throws Error unless `path` is a name that save_picture() can write.
+void check_picture_name(const std::filesystem::path& path);
 
 }  // namespace octet::models

@@ -38,7 +38,8 @@ const std::string& program() {
   static const TempFolder folder;
   static const std::string path = folder / "net.octet";
   if (!fs::exists(path)) {
-    octet_json({"export", "centerpoint", "--centerpoint", kConfig, "--out", path, "--quiet"});
+    octet_json({"export", "centerpoint", "--centerpoint", kConfig, "--out", path, "--quiet"},
+               {.timeout = std::chrono::minutes(10)});  // seeding runs the network in floats: slow under the sanitisers
   }
   return path;
 }

@@ -39,5 +39,10 @@ struct Kernel {
 
 // Any step is accepted: the usual refuse().
 [[maybe_unused]] static inline const char* accept(const StepArgs&) { return nullptr; }
+// Vector kernels know rule 7 and rule 13 alone.
+[[maybe_unused]] static inline const char* refuse_notebook(const StepArgs& args) {
+  const bool notebook = static_cast<const ConvParams*>(args.params)->epilogue.form == Epilogue::Form::notebook;
+  return notebook ? "the notebook's requantisation is for the reference and portable kernels" : nullptr;
+}
 
 }  // namespace octet::kernels

@@ -143,7 +143,7 @@ extern const Kernel depthwise_s8_neon;
 const Kernel depthwise_s8_neon = {
     .op = "depthwise_s8",
     .isa = "neon",
-    .refuse = direct::refuse_notebook,
+    .refuse = refuse_notebook,
     .tiles = neon::rows,
     .run = run,
     .packed_bytes = packed_bytes,

@@ -23,10 +23,6 @@
 namespace octet::kernels::direct {
 
 // Why a step is not for these kernels; nullptr when it is.
-[[maybe_unused]] static const char* refuse_notebook(const StepArgs& args) {
-  const bool notebook = static_cast<const ConvParams*>(args.params)->epilogue.form == Epilogue::Form::notebook;
-  return notebook ? "the notebook's requantisation is for the reference and portable kernels" : nullptr;
-}
 [[maybe_unused]] static const char* refuse(const StepArgs& args) {
   if (const char* reason = refuse_notebook(args)) return reason;
   return static_cast<const ConvParams*>(args.params)->groups == 1 ? nullptr : "grouped";

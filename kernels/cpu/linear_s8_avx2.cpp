@@ -161,7 +161,7 @@ extern const Kernel linear_s8_avx2;
 const Kernel linear_s8_avx2 = {
     .op = "linear_s8",
     .isa = "avx2",
-    .refuse = direct::refuse_notebook,
+    .refuse = refuse_notebook,
     .tiles = tiles,
     .run = run,
     .packed_bytes = packed_bytes,

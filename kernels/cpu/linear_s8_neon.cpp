@@ -23,7 +23,7 @@ extern const Kernel linear_s8_neon;
 const Kernel linear_s8_neon = {
     .op = "linear_s8",
     .isa = "neon",
-    .refuse = direct::refuse_notebook,
+    .refuse = refuse_notebook,
     .tiles = direct::linear_tiles<SmullTraits<false>>,
     .run = run,
     .packed_bytes = direct::linear_packed_bytes<SmullTraits<false>>,

@@ -23,7 +23,7 @@ extern const Kernel linear_s8_neon_dotprod;
 const Kernel linear_s8_neon_dotprod = {
     .op = "linear_s8",
     .isa = "neon_dotprod",
-    .refuse = direct::refuse_notebook,
+    .refuse = refuse_notebook,
     .tiles = direct::linear_tiles<DotTraits<false>>,
     .run = run,
     .packed_bytes = direct::linear_packed_bytes<DotTraits<false>>,

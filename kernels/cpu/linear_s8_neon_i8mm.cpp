@@ -18,7 +18,7 @@ extern const Kernel linear_s8_neon_i8mm;
 const Kernel linear_s8_neon_i8mm = {
     .op = "linear_s8",
     .isa = "neon_i8mm",
-    .refuse = direct::refuse_notebook,
+    .refuse = refuse_notebook,
     .tiles = direct::linear_tiles<MatrixTraits<false>>,
     .run = run,
     .packed_bytes = direct::linear_packed_bytes<MatrixTraits<false>>,

@@ -34,11 +34,6 @@ constexpr std::int64_t kChunk = 16;  // groups of four bytes that are staged sid
   return (args.output.w + tile_rows(args) - 1) / tile_rows(args);
 }
 
-[[maybe_unused]] static const char* refuse_notebook(const StepArgs& args) {
-  const bool notebook = static_cast<const ConvParams*>(args.params)->epilogue.form == Epilogue::Form::notebook;
-  return notebook ? "the notebook's requantisation is for the reference and portable kernels" : nullptr;
-}
-
 template <class Traits>
 struct Geometry {
   std::int64_t taps, groups, chunks, blocks, channels;  // channels: of the output, padded to whole vectors
@@ -223,6 +218,19 @@ static void run(const StepArgs& args, std::int64_t first, std::int64_t last, voi
     }
     Traits::finish(args, s.sums, g.channels, from, rows);
   }
+}
+
+// A row of variants.def whose Traits do not depend on the step.
+template <class Traits>
+static constexpr Kernel kernel(const char* op, const char* isa, const char* (*refuse)(const StepArgs&)) {
+  return {.op = op,
+          .isa = isa,
+          .refuse = refuse,
+          .tiles = tiles,
+          .run = run<Traits>,
+          .packed_bytes = packed_bytes<Traits>,
+          .pack = pack<Traits>,
+          .scratch_bytes = scratch_bytes<Traits>};
 }
 
 // The usual end of integer sums: the instruction set's own epilogue over a few rows and one or two blocks at a time.

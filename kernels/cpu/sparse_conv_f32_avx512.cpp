@@ -45,15 +45,6 @@ struct Traits {
 }  // namespace
 
 extern const Kernel sparse_conv_f32_avx512;
-const Kernel sparse_conv_f32_avx512 = {
-    .op = "sparse_conv_f32",
-    .isa = "avx512",
-    .refuse = accept,
-    .tiles = sparse::tiles,
-    .run = sparse::run<Traits>,
-    .packed_bytes = sparse::packed_bytes<Traits>,
-    .pack = sparse::pack<Traits>,
-    .scratch_bytes = sparse::scratch_bytes<Traits>,
-};
+const Kernel sparse_conv_f32_avx512 = sparse::kernel<Traits>("sparse_conv_f32", "avx512", accept);
 
 }  // namespace octet::kernels

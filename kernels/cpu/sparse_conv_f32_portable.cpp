@@ -56,15 +56,6 @@ struct Traits {
 }  // namespace
 
 extern const Kernel sparse_conv_f32_portable;
-const Kernel sparse_conv_f32_portable = {
-    .op = "sparse_conv_f32",
-    .isa = "portable",
-    .refuse = accept,
-    .tiles = sparse::tiles,
-    .run = sparse::run<Traits>,
-    .packed_bytes = sparse::packed_bytes<Traits>,
-    .pack = sparse::pack<Traits>,
-    .scratch_bytes = sparse::scratch_bytes<Traits>,
-};
+const Kernel sparse_conv_f32_portable = sparse::kernel<Traits>("sparse_conv_f32", "portable", accept);
 
 }  // namespace octet::kernels

@@ -14,15 +14,6 @@ struct Traits : sparse::Words256 {
 }  // namespace
 
 extern const Kernel sparse_conv_s16_avx2;
-const Kernel sparse_conv_s16_avx2 = {
-    .op = "sparse_conv_s16",
-    .isa = "avx2",
-    .refuse = sparse::refuse_notebook,
-    .tiles = sparse::tiles,
-    .run = sparse::run<Traits>,
-    .packed_bytes = sparse::packed_bytes<Traits>,
-    .pack = sparse::pack<Traits>,
-    .scratch_bytes = sparse::scratch_bytes<Traits>,
-};
+const Kernel sparse_conv_s16_avx2 = sparse::kernel<Traits>("sparse_conv_s16", "avx2", refuse_notebook);
 
 }  // namespace octet::kernels

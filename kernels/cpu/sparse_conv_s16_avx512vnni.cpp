@@ -19,15 +19,6 @@ struct Traits : sparse::Common512 {
 }  // namespace
 
 extern const Kernel sparse_conv_s16_avx512vnni;
-const Kernel sparse_conv_s16_avx512vnni = {
-    .op = "sparse_conv_s16",
-    .isa = "avx512vnni",
-    .refuse = sparse::refuse_notebook,
-    .tiles = sparse::tiles,
-    .run = sparse::run<Traits>,
-    .packed_bytes = sparse::packed_bytes<Traits>,
-    .pack = sparse::pack<Traits>,
-    .scratch_bytes = sparse::scratch_bytes<Traits>,
-};
+const Kernel sparse_conv_s16_avx512vnni = sparse::kernel<Traits>("sparse_conv_s16", "avx512vnni", refuse_notebook);
 
 }  // namespace octet::kernels

@@ -9,15 +9,6 @@ using Traits = sparse::PlainIntegers<std::int16_t>;
 }  // namespace
 
 extern const Kernel sparse_conv_s16_portable;
-const Kernel sparse_conv_s16_portable = {
-    .op = "sparse_conv_s16",
-    .isa = "portable",
-    .refuse = accept,
-    .tiles = sparse::tiles,
-    .run = sparse::run<Traits>,
-    .packed_bytes = sparse::packed_bytes<Traits>,
-    .pack = sparse::pack<Traits>,
-    .scratch_bytes = sparse::scratch_bytes<Traits>,
-};
+const Kernel sparse_conv_s16_portable = sparse::kernel<Traits>("sparse_conv_s16", "portable", accept);
 
 }  // namespace octet::kernels

@@ -55,7 +55,7 @@ extern const Kernel sparse_conv_s8_avx2;
 const Kernel sparse_conv_s8_avx2 = {
     .op = "sparse_conv_s8",
     .isa = "avx2",
-    .refuse = sparse::refuse_notebook,
+    .refuse = refuse_notebook,
     .tiles = sparse::tiles,
     .run = run,
     .packed_bytes = packed_bytes,

@@ -84,7 +84,7 @@ template <template <bool> class Traits>
 static constexpr Kernel linear(const char* isa) {
   return {.op = "linear_s8",
           .isa = isa,
-          .refuse = direct::refuse_notebook,
+          .refuse = refuse_notebook,
           .tiles = direct::linear_tiles<Traits<false>>,
           .run = linear_run<Traits>,
           .packed_bytes = direct::linear_packed_bytes<Traits<false>>,

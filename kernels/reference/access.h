@@ -17,6 +17,11 @@ namespace octet::kernels::reference {
   *view.at<std::uint8_t>(n, y, x, c) = static_cast<std::uint8_t>(q);
 }
 
+[[maybe_unused]] static inline void store16(const View& view, std::int64_t n, std::int64_t y, std::int64_t x,
+                                            std::int64_t c, std::int32_t q) {
+  *view.at<std::int16_t>(n, y, x, c) = static_cast<std::int16_t>(q);
+}
+
 // The usual split: one tile is one output row of one image.
 [[maybe_unused]] static inline std::int64_t rows(const StepArgs& args) {
   return std::int64_t{args.output.n} * args.output.h;

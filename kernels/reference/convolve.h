@@ -35,41 +35,24 @@ struct Reals {
   }
 };
 
-template <class Kind>
-static typename Kind::Sum convolve_at(const StepArgs& args, std::int64_t n, std::int64_t oy, std::int64_t ox,
-                                      std::int64_t oc) {
-  const View& in = args.inputs[0];
-  const auto& p = *static_cast<const ConvParams*>(args.params);
-  const Window& w = p.window;
-  const std::int64_t group_in = in.c / p.groups;
-  const std::int64_t first_in = oc / (args.output.c / p.groups) * group_in;
-  const auto* weight = static_cast<const typename Kind::Weight*>(p.weights) + oc * group_in * w.kernel_h * w.kernel_w;
-  typename Kind::Sum sum = Kind::bias(p, oc);
-  for (std::int64_t c = 0; c < group_in; ++c) {
-    for (std::int64_t ky = 0; ky < w.kernel_h; ++ky) {
-      for (std::int64_t kx = 0; kx < w.kernel_w; ++kx) {
-        const std::int64_t y = oy * w.stride_h - w.pad_top + ky * w.dilation_h;
-        const std::int64_t x = ox * w.stride_w - w.pad_left + kx * w.dilation_w;
-        const bool inside = y >= 0 && y < in.h && x >= 0 && x < in.w;
-        sum += (inside ? Kind::load(in, n, y, x, first_in + c) : Kind::outside(p)) * *weight++;
-      }
-    }
+// What the output coordinate `o` meets at one tap: an input coordinate, or -1 outside of the input and, of a transposed
+// convolution, between two of its elements.
+template <bool Transposed>
+static std::int64_t met_at(std::int64_t o, std::int64_t tap, std::int64_t pad, std::int64_t stride,
+                           std::int64_t dilation, std::int64_t size) {
+  if constexpr (Transposed) {
+    const std::int64_t spread = o + pad - tap * dilation;
+    return spread < 0 || spread % stride != 0 || spread / stride >= size ? -1 : spread / stride;
+  } else {
+    const std::int64_t i = o * stride - pad + tap * dilation;
+    return i >= 0 && i < size ? i : -1;
   }
-  return sum;
-}
-
-// What the output coordinate `o` of a transposed convolution meets at one tap: an input coordinate, or -1 where the tap
-// falls between two inputs or outside of them.
-[[maybe_unused]] static std::int64_t met_at(std::int64_t o, std::int64_t tap, std::int64_t pad, std::int64_t stride,
-                                            std::int64_t dilation, std::int64_t size) {
-  const std::int64_t spread = o + pad - tap * dilation;
-  return spread < 0 || spread % stride != 0 || spread / stride >= size ? -1 : spread / stride;
 }
 
 // Taps that meet nothing multiply what padding holds, the zero point: rule 4's bias has it taken off for all taps.
-template <class Kind>
-static typename Kind::Sum transpose_at(const StepArgs& args, std::int64_t n, std::int64_t oy, std::int64_t ox,
-                                       std::int64_t oc) {
+template <class Kind, bool Transposed>
+static typename Kind::Sum sum_at(const StepArgs& args, std::int64_t n, std::int64_t oy, std::int64_t ox,
+                                 std::int64_t oc) {
   const View& in = args.inputs[0];
   const auto& p = *static_cast<const ConvParams*>(args.params);
   const Window& w = p.window;
@@ -80,8 +63,8 @@ static typename Kind::Sum transpose_at(const StepArgs& args, std::int64_t n, std
   for (std::int64_t c = 0; c < group_in; ++c) {
     for (std::int64_t ky = 0; ky < w.kernel_h; ++ky) {
       for (std::int64_t kx = 0; kx < w.kernel_w; ++kx) {
-        const std::int64_t y = met_at(oy, ky, w.pad_top, w.stride_h, w.dilation_h, in.h);
-        const std::int64_t x = met_at(ox, kx, w.pad_left, w.stride_w, w.dilation_w, in.w);
+        const std::int64_t y = met_at<Transposed>(oy, ky, w.pad_top, w.stride_h, w.dilation_h, in.h);
+        const std::int64_t x = met_at<Transposed>(ox, kx, w.pad_left, w.stride_w, w.dilation_w, in.w);
         sum += (y >= 0 && x >= 0 ? Kind::load(in, n, y, x, first_in + c) : Kind::outside(p)) * *weight++;
       }
     }
@@ -91,12 +74,13 @@ static typename Kind::Sum transpose_at(const StepArgs& args, std::int64_t n, std
 
 template <class Kind, bool Transposed = false>
 static void convolve(const StepArgs& args, std::int64_t first, std::int64_t last, void*) {
-  constexpr auto sum_at = Transposed ? transpose_at<Kind> : convolve_at<Kind>;
   const View& out = args.output;
   for (std::int64_t row = first; row < last; ++row) {
     const std::int64_t n = row / out.h, oy = row % out.h;
     for (std::int64_t ox = 0; ox < out.w; ++ox) {
-      for (std::int64_t oc = 0; oc < out.c; ++oc) Kind::store(args, n, oy, ox, oc, sum_at(args, n, oy, ox, oc));
+      for (std::int64_t oc = 0; oc < out.c; ++oc) {
+        Kind::store(args, n, oy, ox, oc, sum_at<Kind, Transposed>(args, n, oy, ox, oc));
+      }
     }
   }
 }

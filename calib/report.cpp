@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "runtime/error.h"
+#include "runtime/io/markup.h"
 
 namespace octet::calib {
 namespace {
@@ -32,19 +33,6 @@ struct RuleColour {
 };
 constexpr RuleColour kColours[] = {
     {"max", "#5a6b7b"}, {"entropy", "#1668c4"}, {"mse", "#12883f"}, {"percentile", "#c2570c"}};
-
-std::string escaped(std::string_view text) {
-  std::string safe;
-  for (const char c : text) {
-    const char* entity = c == '&' ? "&amp;" : c == '<' ? "&lt;" : c == '>' ? "&gt;" : c == '"' ? "&quot;" : nullptr;
-    if (entity != nullptr) {
-      safe += entity;
-    } else {
-      safe += c;
-    }
-  }
-  return safe;
-}
 
 std::string megabytes(std::int64_t bytes) { return fmt::format("{:.3f} MB", static_cast<double>(bytes) / 1e6); }
 
@@ -102,11 +90,11 @@ std::string bars_svg(const std::vector<Bar>& bars, double from, double to, const
     const double y = kRow * static_cast<double>(i) + 3;
     const double share = to > from ? std::clamp((bars[i].value - from) / (to - from), 0.0, 1.0) : 0.0;
     svg += fmt::format("<text x=\"{:.0f}\" y=\"{:.1f}\" text-anchor=\"end\">{}</text>", kLeft - 8, y + 12,
-                       escaped(bars[i].name));
+                       markup_escaped(bars[i].name));
     svg += fmt::format("<rect x=\"{:.0f}\" y=\"{:.1f}\" width=\"{:.2f}\" height=\"14\" fill=\"{}\"/>", kLeft, y,
                        std::max(1.0, share * kWidth), colour);
     svg += fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\">{}</text>", kLeft + share * kWidth + 8, y + 12,
-                       escaped(bars[i].label));
+                       markup_escaped(bars[i].label));
   }
   return svg + "</svg>";
 }
@@ -141,7 +129,7 @@ std::string accuracy(const Summary& s) {
   html += fmt::format("</table><p>{}; drop {:.2f} points; {:.2f} % get FP32's class.{}</p>", counted(s.count, "photo"),
                       s.drop(), s.ptq.agreement, overlap_text(s));
   if (!s.float_layers.empty()) {
-    html += fmt::format("<p>Left in float: {}</p>", escaped(fmt::format("{}", fmt::join(s.float_layers, ", "))));
+    html += fmt::format("<p>Left in float: {}</p>", markup_escaped(fmt::format("{}", fmt::join(s.float_layers, ", "))));
   }
   return html;
 }
@@ -208,8 +196,9 @@ std::string plan(const Summary& s) {
   std::string html =
       "<h2>Plan</h2><table><tr><th>layer</th><th>op</th><th>precision</th><th>kernel</th><th>why</th></tr>";
   for (const PlanRow& row : s.plan) {
-    html += fmt::format("<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>", escaped(row.name),
-                        escaped(row.op), escaped(row.precision), escaped(row.variant), escaped(row.why));
+    html += fmt::format("<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>", markup_escaped(row.name),
+                        markup_escaped(row.op), markup_escaped(row.precision), markup_escaped(row.variant),
+                        markup_escaped(row.why));
   }
   return html + "</table>";
 }
@@ -223,7 +212,7 @@ std::string edges(const Ranges& ranges) {
       "</p><p class=\"note\">Histograms of |x| (counts on a logarithmic axis) with the amax of each rule; the "
       "chosen one is solid.</p><div class=\"edges\">";
   for (const EdgeRange& edge : ranges.edges) {
-    html += fmt::format("<figure><figcaption>{}</figcaption>", escaped(edge.observer));
+    html += fmt::format("<figure><figcaption>{}</figcaption>", markup_escaped(edge.observer));
     if (edge.histogram.counts.empty()) {
       html += "<p class=\"note\">no histogram (method max keeps none)</p>";
     } else {
@@ -253,7 +242,7 @@ std::string report_html(const Ranges& ranges, const std::optional<Sensitivity>& 
       "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Octet: {0}</title><style>{1}</style>"
       "</head><body><h1>{0}</h1><p class=\"note\">method {2}, {3} activations of {4} bits{5}, weights per {6}, {7}"
       "</p>",
-      escaped(ranges.model), kStyle, escaped(ranges.method), name_of(ranges.scheme), ranges.num_bits,
+      markup_escaped(ranges.model), kStyle, markup_escaped(ranges.method), name_of(ranges.scheme), ranges.num_bits,
       ranges.reduce_range ? " (range reduced by one)" : "", name_of(ranges.weights),
       counted(ranges.images, "calibration photo"));
   if (summary) html += accuracy(*summary);

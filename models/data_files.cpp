@@ -1,5 +1,6 @@
 #include "models/data_files.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <sstream>
 
@@ -46,6 +47,16 @@ std::vector<std::string> read_names(const fs::path& path) {
   }
   require(!names.empty(), "{}: empty; names of classes, one a line, were expected", path.string());
   return names;
+}
+
+std::vector<fs::path> selected_files(std::vector<fs::path> files, std::int64_t skip, std::int64_t limit,
+                                     const std::string& what) {
+  const auto total = static_cast<std::int64_t>(files.size());
+  require(skip >= 0 && skip < total, "--skip {} leaves none of the {} {}", skip, total, what);
+  require(limit != 0, "--limit 0 leaves none of the {} {}", total, what);
+  files.erase(files.begin(), files.begin() + skip);
+  if (limit > 0) files.resize(static_cast<std::size_t>(std::min(limit, total - skip)));
+  return files;
 }
 
 }  // namespace octet::models

@@ -1,6 +1,7 @@
 // Where the files that come with Octet (weights, ranges) are found.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -18,5 +19,10 @@ std::optional<std::filesystem::path> shipped_weights(const std::string& model);
 
 // Names of classes, one a line. Throws Error for an empty file.
 std::vector<std::string> read_names(const std::filesystem::path& path);
+
+// What --skip and --limit leave of `files`: `limit` of them from the `skip`th on, all of the rest when it is negative.
+// `what` they are ("photos in FOLDER"), for the error where none is left.
+std::vector<std::filesystem::path> selected_files(std::vector<std::filesystem::path> files, std::int64_t skip,
+                                                  std::int64_t limit, const std::string& what);
 
 }  // namespace octet::models

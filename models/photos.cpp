@@ -5,6 +5,7 @@
 #include <map>
 
 #include "models/csv.h"
+#include "models/data_files.h"
 #include "runtime/error.h"
 #include "runtime/io/file.h"
 
@@ -64,15 +65,11 @@ std::vector<Photo> list_photos(const fs::path& folder, const std::vector<std::st
                                const PhotoSetOptions& options) {
   std::map<std::string, int> csv;
   if (options.labels) csv = read_labels(*options.labels);
-  const std::vector<fs::path> files = list_images(folder);
-  const auto total = static_cast<std::int64_t>(files.size());
-  require(options.skip >= 0 && options.skip < total, "{}: --skip {} leaves none of its {} photos", folder.string(),
-          options.skip, total);
-  const std::int64_t end = options.limit < 0 ? total : std::min(total, options.skip + options.limit);
+  const std::vector<fs::path> files =
+      selected_files(list_images(folder), options.skip, options.limit, fmt::format("photos in {}", folder.string()));
   std::vector<Photo> photos;
   bool any_listed = false;
-  for (std::int64_t i = options.skip; i < end; ++i) {
-    const fs::path& file = files[static_cast<std::size_t>(i)];
+  for (const fs::path& file : files) {
     auto listed = csv.find(file.lexically_relative(folder).string());
     if (listed == csv.end()) listed = csv.find(file.filename().string());
     const bool in_csv = listed != csv.end();
@@ -80,7 +77,6 @@ std::vector<Photo> list_photos(const fs::path& folder, const std::vector<std::st
     photos.push_back(
         {file, in_csv ? listed->second : label_of(file, labels, info), !in_csv && label_of_folder(file, labels) < 0});
   }
-  require(!photos.empty(), "{}: --limit {} leaves no photo", folder.string(), options.limit);
   require(!options.labels || any_listed, "{}: names none of the {} photos in {}", options.labels->string(),
           photos.size(), folder.string());
   return photos;

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <algorithm>
 
+#include "runtime/io/markup.h"
+
 namespace octet {
 namespace {
 
@@ -17,24 +19,6 @@ constexpr const char* kStyle =
     ".i{fill:#d6e6fb;stroke:#2563a8}.f{fill:#fff;stroke:#8a939c}.q{fill:#fbe0b8;stroke:#b86e00}"
     ".ei{fill:none;stroke:#2563a8;stroke-width:2}.ef{fill:none;stroke:#8a939c;stroke-width:1.2}"
     ".b{font-size:9px;font-weight:bold;fill:#7a4a00;text-anchor:middle}.c{text-anchor:middle}</style>\n";
-
-// Text between tags: markup characters escaped; what is no printable ASCII becomes a question mark, which XML allows.
-std::string escaped(std::string_view text) {
-  std::string result;
-  for (const char c : text) {
-    const auto code = static_cast<unsigned char>(c);
-    if (c == '<') {
-      result += "&lt;";
-    } else if (c == '>') {
-      result += "&gt;";
-    } else if (c == '&') {
-      result += "&amp;";
-    } else {
-      result += code >= 0x20 && code < 0x7f ? c : '?';
-    }
-  }
-  return result;
-}
 
 // The end of a long name tells more than its beginning.
 std::string shortened(const std::string& name) {
@@ -126,7 +110,7 @@ class Drawing {
     return fmt::format(
         "<text class=\"t\" x=\"{0}\" y=\"28\">{1}</text>\n<text class=\"s\" x=\"{0}\" y=\"46\">{2} INT8 layers (blue), "
         "{3} float layers (white); thick lines carry integers, Q / DQ mark where they begin and end</text>\n",
-        kMargin, escaped(graph_.name), count(Precision::int8), count(Precision::fp32));
+        kMargin, markup_escaped(graph_.name), count(Precision::int8), count(Precision::fp32));
   }
 
   std::string source() const {
@@ -135,7 +119,8 @@ class Drawing {
         "<rect class=\"f\" x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" rx=\"18\"/><text class=\"c\" x=\"{}\" "
         "y=\"{}\">{} {}</text>\n",
         centre(p) - kBoxWidth / 2, top(p), kBoxWidth, kBoxHeight, centre(p), top(p) + 22,
-        escaped(shortened(graph_.edges[index(graph_.input)].name)), graph_.edges[index(graph_.input)].shape.str());
+        markup_escaped(shortened(graph_.edges[index(graph_.input)].name)),
+        graph_.edges[index(graph_.input)].shape.str());
   }
 
   static std::string meaning(const QuantParams& q) {
@@ -161,7 +146,7 @@ class Drawing {
     if (node.op == Op::quantise || node.op == Op::dequantise) {
       const bool to_integers = node.op == Op::quantise;
       const QuantParams& q = to_integers ? out.quant : graph_.edges[index(node.inputs[0])].quant;
-      return fmt::format("<g><title>{}</title>", escaped(node.name)) +
+      return fmt::format("<g><title>{}</title>", markup_escaped(node.name)) +
              pill(x, y + kBoxHeight / 2 - 9, to_integers ? "Q" : "DQ", meaning(q)) +
              // The line through the box's height that this pill does not fill.
              fmt::format("<path class=\"{}\" d=\"M{} {}V{}\"/><path class=\"{}\" d=\"M{} {}V{}\"/></g>\n",
@@ -171,9 +156,10 @@ class Drawing {
     std::string text = fmt::format(
         "<g><title>{}{}{}</title><rect class=\"{}\" x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" rx=\"4\"/>"
         "<text class=\"n\" x=\"{}\" y=\"{}\">{}</text><text x=\"{}\" y=\"{}\">{}</text></g>\n",
-        escaped(node.name), node.why.empty() ? "" : ": float because ", escaped(node.why),
+        markup_escaped(node.name), node.why.empty() ? "" : ": float because ", markup_escaped(node.why),
         node.precision == Precision::int8 ? "i" : "f", x - kBoxWidth / 2, y, kBoxWidth, kBoxHeight,
-        x - kBoxWidth / 2 + 8, y + 15, escaped(shortened(node.name)), x - kBoxWidth / 2 + 8, y + 29, describe(node));
+        x - kBoxWidth / 2 + 8, y + 15, markup_escaped(shortened(node.name)), x - kBoxWidth / 2 + 8, y + 29,
+        describe(node));
     if (out.quantised) text += pill(x, y + kBoxHeight + 5, "Q DQ", meaning(out.quant));
     return text;
   }

@@ -9,6 +9,7 @@
 #include <stdexcept>
 
 #include "runtime/hash.h"
+#include "runtime/io/markup.h"
 #include "runtime/state_dict.h"
 #include "tests/io_support.h"
 
@@ -131,4 +132,15 @@ TEST_CASE("names in messages are one line") {
   CHECK(describe_start(bytes_of("a\nb")) == "\"a b\"");
   CHECK(describe_start(bytes_of("\x89PNG\r\n\x1a\nxyz")) == "89 50 4e 47 0d 0a 1a 0a");
   CHECK(describe_start({}) == "nothing");
+}
+
+TEST_CASE("text in SVG and HTML: entities, and a question mark for what is no text") {
+  CHECK(markup_escaped("a<b> & \"c\"") == "a&lt;b&gt; &amp; &quot;c&quot;");
+  CHECK(markup_escaped("caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x90\xb1") == "caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x90\xb1");
+  CHECK(markup_escaped("tab\tline\nbell\a\x7f") == "tab\tline\nbell??");
+  CHECK(markup_escaped(std::string_view("nul\0", 4)) == "nul?");
+  CHECK(markup_escaped("\xc3") == "?");
+  CHECK(markup_escaped("\x80\xc0\xaf") == "???");                 // a continuation alone, "/" in two bytes
+  CHECK(markup_escaped("\xed\xa0\x80") == "???");                 // a surrogate
+  CHECK(markup_escaped("\xf4\x90\x80\x80\xe2\x82") == "??????");  // beyond U+10FFFF, then one cut short
 }

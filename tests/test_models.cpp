@@ -6,6 +6,7 @@
 #include <map>
 
 #include "calib/calibrate.h"
+#include "models/data_files.h"
 #include "models/efficientnet_lite0/efficientnet_lite0.h"
 #include "models/layers.h"
 #include "models/loaded_model.h"
@@ -358,4 +359,15 @@ TEST_CASE("programs: names of classes, preprocessing, refusals") {
   CHECK(how["crop"] == 224);
   CHECK(how["mean"] == json{127, 127, 127});
   CHECK(how["std"] == json{128, 128, 128});
+}
+
+TEST_CASE("--skip and --limit on a list of files") {
+  const std::vector<std::filesystem::path> files{"a", "b", "c"};
+  using Files = std::vector<std::filesystem::path>;
+  CHECK(models::selected_files(files, 0, -1, "photos") == files);
+  CHECK(models::selected_files(files, 1, 1, "photos") == Files{"b"});
+  CHECK(models::selected_files(files, 2, 9, "photos") == Files{"c"});
+  CHECK_THROWS_WITH_AS(models::selected_files(files, 3, -1, "photos in x"), "--skip 3 leaves none of the 3 photos in x",
+                       Error);
+  CHECK_THROWS_WITH_AS(models::selected_files(files, 0, 0, "frames"), "--limit 0 leaves none of the 3 frames", Error);
 }

@@ -4,6 +4,8 @@
 
 #include <cmath>
 
+#include "runtime/io/markup.h"
+
 namespace octet::examples {
 namespace {
 
@@ -16,32 +18,10 @@ std::string number(double value) {
   return text;
 }
 
-std::string escaped(std::string_view text) {
-  std::string result;
-  for (const char c : text) {
-    switch (c) {
-      case '<':
-        result += "&lt;";
-        break;
-      case '>':
-        result += "&gt;";
-        break;
-      case '&':
-        result += "&amp;";
-        break;
-      case '"':
-        result += "&quot;";
-        break;
-      default:
-        result += c;
-    }
-  }
-  return result;
-}
-
 }  // namespace
 
-Svg::Svg(int width, int height, std::string_view title) : title_(escaped(title)), width_(width), height_(height) {}
+Svg::Svg(int width, int height, std::string_view title)
+    : title_(markup_escaped(title)), width_(width), height_(height) {}
 
 Svg& Svg::line(double x1, double y1, double x2, double y2, const char* colour, double width) {
   body_ += fmt::format("<line x1=\"{}\" y1=\"{}\" x2=\"{}\" y2=\"{}\" stroke=\"{}\" stroke-width=\"{}\"/>\n",
@@ -71,7 +51,7 @@ Svg& Svg::path(const std::vector<std::pair<double, double>>& points, const char*
 Svg& Svg::text(double x, double y, std::string_view text, Align align, int size, const char* colour) {
   const char* anchors[] = {"start", "middle", "end"};
   body_ += fmt::format("<text x=\"{}\" y=\"{}\" text-anchor=\"{}\" font-size=\"{}\" fill=\"{}\">{}</text>\n", number(x),
-                       number(y), anchors[static_cast<int>(align)], size, colour, escaped(text));
+                       number(y), anchors[static_cast<int>(align)], size, colour, markup_escaped(text));
   return *this;
 }
 

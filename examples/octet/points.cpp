@@ -4,6 +4,7 @@
 #include "examples/common/terminal.h"
 #include "examples/octet/stages.h"
 #include "models/centerpoint/picture.h"
+#include "models/data_files.h"
 #include "models/tensor_hash.h"
 #include "runtime/error.h"
 
@@ -139,17 +140,10 @@ std::vector<fs::path> list_frames(const Common& common, const PointFlags& flags,
       files.emplace_back(input);
       continue;
     }
-    auto found = list_point_files(input, !flags.format.empty());
-    require(!found.empty(), "{}: no frame in it (NAME.f32x5.bin, .f32x4.bin, .fp16x5.bin or .pcd.bin)", input);
+    const auto found = list_point_files(input, !flags.format.empty());
     files.insert(files.end(), found.begin(), found.end());
   }
-  const auto total = static_cast<std::int64_t>(files.size());
-  require(common.skip < total, "--skip {} leaves none of the {} frames", common.skip, total);
-  files.erase(files.begin(), files.begin() + common.skip);
-  if (common.limit >= 0 && common.limit < static_cast<std::int64_t>(files.size())) {
-    files.resize(static_cast<std::size_t>(common.limit));
-  }
-  return files;
+  return models::selected_files(std::move(files), common.skip, common.limit, "frames");
 }
 
 int run_points(const Common& common, const models::LoadedModel& model, const std::vector<std::string>& inputs,

@@ -2,6 +2,7 @@
 #include "examples/common/terminal.h"
 #include "examples/octet/cli.h"
 #include "examples/octet/points.h"
+#include "models/data_files.h"
 #include "models/tensor_hash.h"
 #include "runtime/error.h"
 
@@ -27,13 +28,7 @@ std::vector<std::filesystem::path> expand_inputs(const Options& o) {
     }
     for (auto& file : list_images(input)) files.push_back(std::move(file));
   }
-  const auto total = static_cast<std::int64_t>(files.size());
-  require(o.common.skip < total, "--skip {} leaves none of the {} photos", o.common.skip, total);
-  files.erase(files.begin(), files.begin() + o.common.skip);
-  if (o.common.limit >= 0 && o.common.limit < static_cast<std::int64_t>(files.size())) {
-    files.resize(static_cast<std::size_t>(o.common.limit));
-  }
-  return files;
+  return models::selected_files(std::move(files), o.common.skip, o.common.limit, "photos");
 }
 
 std::string label_name(const models::LoadedModel& model, int index) {

@@ -8,6 +8,7 @@
 
 #include "runtime/error.h"
 #include "runtime/io/file.h"
+#include "runtime/io/markup.h"
 #include "runtime/io/png.h"
 
 namespace octet::models {
@@ -134,12 +135,6 @@ std::string path_of(const Outline& o, bool nose, const std::string& style, const
   return fmt::format("<path d=\"{}\" fill=\"none\" {}><title>{}</title></path>\n", d, style, title);
 }
 
-std::string escaped(const std::string& text) {
-  std::string safe;
-  for (const char c : text) safe += c == '<' ? "&lt;" : c == '&' ? "&amp;" : std::string(1, c);
-  return safe;
-}
-
 std::string svg(const Picture& p, const Canvas& canvas) {
   std::string text = fmt::format(
       "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{0}\" height=\"{1}\" viewBox=\"0 0 {0} {1}\">\n"
@@ -147,14 +142,14 @@ std::string svg(const Picture& p, const Canvas& canvas) {
       canvas.width, canvas.height, base64(png_bytes(canvas.width, canvas.height, canvas.pixels())));
   for (const TrueBox& b : p.truth) {
     text += path_of(outline_of(canvas, b), true, "stroke=\"#fff\" stroke-width=\"1\" stroke-dasharray=\"3 2\"",
-                    "true: " + escaped(b.label));
+                    "true: " + markup_escaped(b.label));
   }
   const std::vector<std::string> labels = p.config.labels();
   for (const Box& b : p.boxes) {
     const Colour c = colour_of_class(b.label);
     text += path_of(outline_of(canvas, b), true,
                     fmt::format("stroke=\"#{:02x}{:02x}{:02x}\" stroke-width=\"1.5\"", c.r, c.g, c.b),
-                    fmt::format("{} {:.3f}", escaped(labels[static_cast<std::size_t>(b.label)]), b.score));
+                    fmt::format("{} {:.3f}", markup_escaped(labels[static_cast<std::size_t>(b.label)]), b.score));
   }
   return text + "</svg>\n";
 }

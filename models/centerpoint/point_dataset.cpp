@@ -5,6 +5,7 @@
 
 #include "calib/quantise.h"
 #include "models/centerpoint/detector.h"
+#include "models/data_files.h"
 #include "runtime/error.h"
 #include "runtime/io/points.h"
 
@@ -171,13 +172,7 @@ std::unique_ptr<Dataset> open_frames(const LoadedModel& model, const fs::path& f
   require(model.points.has_value(), "{} takes photos, not points", model.name);
   require(!options.labels, "{}: frames of points have no labels here", options.labels->string());
   Files files = list_point_files(folder, false);
-  require(!files.empty(), "{}: no frame in it (NAME.f32x5.bin, .f32x4.bin, .fp16x5.bin or .pcd.bin)", folder.string());
-  const auto total = static_cast<std::int64_t>(files.size());
-  require(options.skip < total, "--skip {} leaves none of the {} frames", options.skip, total);
-  files.erase(files.begin(), files.begin() + options.skip);
-  if (options.limit >= 0 && options.limit < static_cast<std::int64_t>(files.size())) {
-    files.resize(static_cast<std::size_t>(options.limit));
-  }
+  files = selected_files(std::move(files), options.skip, options.limit, fmt::format("frames in {}", folder.string()));
   return std::make_unique<FrameDataset>(std::move(files), *model.points);
 }
 

@@ -14,6 +14,7 @@ namespace fs = std::filesystem;
 
 constexpr std::int64_t kMaxPoints = std::int64_t{1} << 27;  // 2.7 GB of floats: some 500 sweeps of the largest sensors
 constexpr const char* kFormats = "f32x4, f32x5, fp16x4 or fp16x5";
+constexpr const char* kNames = ".f32x5.bin, .f32x4.bin, .fp16x5.bin, .fp16x4.bin or .pcd.bin";
 
 std::optional<PointFormat> parse(std::string_view text) {
   PointFormat format;
@@ -101,10 +102,14 @@ std::vector<fs::path> list_point_files(const fs::path& folder, bool any_bin) {
   std::error_code error;
   require(fs::is_directory(folder, error), "{}: no such folder", folder.string());
   std::vector<fs::path> files;
-  for (const auto& entry : fs::recursive_directory_iterator(folder)) {
-    const bool known = point_format_of_name(entry.path()).has_value();
-    if (entry.is_regular_file() && (known || (any_bin && entry.path().extension() == ".bin"))) files.push_back(entry);
+  fs::recursive_directory_iterator at(folder, error);
+  for (; !error && at != fs::recursive_directory_iterator(); at.increment(error)) {
+    std::error_code ignored;
+    const bool named = point_format_of_name(at->path()).has_value() || (any_bin && at->path().extension() == ".bin");
+    if (named && at->is_regular_file(ignored)) files.push_back(at->path());
   }
+  require(!error, "cannot read the folder {}: {}", folder.string(), error.message());
+  require(!files.empty(), "no frame of points (NAME{}) below {}", any_bin ? ".bin" : kNames, folder.string());
   std::ranges::sort(files, {}, [](const fs::path& p) { return p.string(); });
   return files;
 }

@@ -50,7 +50,7 @@ struct PointCloud {
 PointCloud read_points(const std::filesystem::path& path, const std::optional<PointFormat>& format = {});
 
 // The point files below a folder, sorted bytewise by path: names that point_format_of_name knows, or *.bin with a
-// format.
+// format. Errors: no such folder, no such file below it.
 std::vector<std::filesystem::path> list_point_files(const std::filesystem::path& folder, bool any_bin);
 
 }  // namespace octet

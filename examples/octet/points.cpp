@@ -78,18 +78,11 @@ void print_frame(const json& frame) {
   fmt::print("\n{}\n", stages.str());
 }
 
-// The annotations beside FRAME.f32x5.bin are FRAME.annotations.json.
-std::optional<fs::path> annotations_of(const PointFlags& flags, const fs::path& frame) {
-  if (flags.annotations) return *flags.annotations;
-  const fs::path beside = frame.parent_path() / (frame.stem().stem().string() + ".annotations.json");
-  std::error_code error;
-  return fs::exists(beside, error) ? std::optional(beside) : std::nullopt;
-}
-
 void draw(const PointFlags& flags, const fs::path& file, const PointCloud& cloud, const models::LoadedModel& model,
           const models::Detection& d) {
   models::Picture picture{.config = *model.points, .points = cloud.points, .boxes = d.boxes};
-  if (const auto truth = annotations_of(flags, file)) picture.truth = models::read_annotations(*truth);
+  const auto truth = flags.annotations ? std::optional<fs::path>(*flags.annotations) : models::annotations_beside(file);
+  if (truth) picture.truth = models::read_annotations(*truth).boxes;
   models::save_picture(picture, *flags.picture);
 }
 

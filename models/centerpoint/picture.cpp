@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <nlohmann/json.hpp>
 #include <numbers>
 
 #include "runtime/error.h"
@@ -13,8 +12,6 @@
 
 namespace octet::models {
 namespace {
-
-constexpr std::uint64_t kMostAnnotations = 16 << 20;  // bytes of JSON
 
 struct Colour {
   std::uint8_t r, g, b;
@@ -104,7 +101,7 @@ Outline outline_of(const Canvas& canvas, double x, double y, double length, doub
 Outline outline_of(const Canvas& canvas, const Box& b) {
   return outline_of(canvas, b.x, b.y, b.dy, b.dx, -static_cast<double>(b.yaw) - std::numbers::pi / 2);
 }
-Outline outline_of(const Canvas& canvas, const TrueBox& b) {
+Outline outline_of(const Canvas& canvas, const Annotation& b) {
   return outline_of(canvas, b.x, b.y, b.length, b.width, b.heading);
 }
 
@@ -140,7 +137,7 @@ std::string svg(const Picture& p, const Canvas& canvas) {
       "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{0}\" height=\"{1}\" viewBox=\"0 0 {0} {1}\">\n"
       "<image width=\"{0}\" height=\"{1}\" href=\"data:image/png;base64,{2}\"/>\n",
       canvas.width, canvas.height, base64(png_bytes(canvas.width, canvas.height, canvas.pixels())));
-  for (const TrueBox& b : p.truth) {
+  for (const Annotation& b : p.truth) {
     text += path_of(outline_of(canvas, b), true, "stroke=\"#fff\" stroke-width=\"1\" stroke-dasharray=\"3 2\"",
                     "true: " + markup_escaped(b.label));
   }
@@ -156,50 +153,6 @@ std::string svg(const Picture& p, const Canvas& canvas) {
 
 }  // namespace
 
-namespace {
-
-// Python writes NaN and Infinity into its JSON (nuScenes has velocities that nobody knows); JSON knows null.
-std::string standard_json(const std::string& text) {
-  std::string result;
-  bool in_string = false;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    std::size_t skip = 0;
-    for (const std::string_view word : {"NaN", "-Infinity", "Infinity"}) {
-      if (!in_string && skip == 0 && text.compare(i, word.size(), word) == 0) skip = word.size();
-    }
-    if (skip > 0) {
-      result += "null";
-      i += skip - 1;
-      continue;
-    }
-    result += text[i];
-    if (in_string && text[i] == '\\' && i + 1 < text.size()) {
-      result += text[++i];
-    } else if (text[i] == '"') {
-      in_string = !in_string;
-    }
-  }
-  return result;
-}
-
-}  // namespace
-
-std::vector<TrueBox> read_annotations(const std::filesystem::path& path) {
-  try {
-    const nlohmann::json all = nlohmann::json::parse(standard_json(read_text_file(path, kMostAnnotations)));
-    std::vector<TrueBox> boxes;
-    for (const auto& instance : all.at("instances")) {
-      if (!instance.contains("box")) continue;
-      const auto box = instance["box"].get<std::vector<float>>();
-      require(box.size() >= 7, "a box of {} numbers, x, y, z, l, w, h, yaw were expected", box.size());
-      boxes.push_back({instance.value("class", ""), box[0], box[1], box[3], box[4], box[6]});
-    }
-    return boxes;
-  } catch (const nlohmann::json::exception& e) {
-    fail("{}: not annotations: {}", path.string(), e.what());
-  }
-}
-
 void check_picture_name(const std::filesystem::path& path) {
   require(path.extension() == ".svg" || path.extension() == ".png", "{}: a name that ends in .svg or .png was expected",
           path.string());
@@ -214,7 +167,7 @@ void save_picture(const Picture& p, const std::filesystem::path& path) {
   Canvas canvas(p);
   draw_points(canvas, p);
   if (vectors) return write_file_atomically(path, svg(p, canvas));
-  for (const TrueBox& b : p.truth) draw(canvas, outline_of(canvas, b), kTruth, false);
+  for (const Annotation& b : p.truth) draw(canvas, outline_of(canvas, b), kTruth, false);
   for (const Box& b : p.boxes) draw(canvas, outline_of(canvas, b), colour_of_class(b.label), true);
   write_file_atomically(path, png_bytes(canvas.width, canvas.height, canvas.pixels()));
 }

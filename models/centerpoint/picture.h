@@ -5,26 +5,18 @@
 #include <filesystem>
 #include <vector>
 
+#include "models/centerpoint/annotations.h"
 #include "models/centerpoint/boxes.h"
 
 namespace octet::models {
-
-// A box from a person, in the usual form: length along the heading, counter-clockwise from the x axis.
-struct TrueBox {
-  std::string label;
-  float x = 0, y = 0, length = 0, width = 0, heading = 0;
-};
 
 struct Picture {
   CenterPointConfig config;
   Tensor points;  // f32 [n, 5]
   std::vector<Box> boxes;
-  std::vector<TrueBox> truth;
+  std::vector<Annotation> truth;
   int pixels = 1080;  // a side of the longer axis
 };
-
-// {"instances": [{"class": "car", "box": [x, y, z, l, w, h, yaw], ...}]}; what has no box is skipped. Throws Error.
-std::vector<TrueBox> read_annotations(const std::filesystem::path& path);
 
 // By the name's end, .svg or .png. Throws Error for another one.
 void save_picture(const Picture& picture, const std::filesystem::path& path);

@@ -96,7 +96,11 @@ std::string name_and_size(const fs::path& file) {
 std::unique_ptr<Dataset> open_dataset(const LoadedModel& model, const fs::path& folder,
                                       const PhotoSetOptions& options) {
   if (model.points) return open_frames(model, folder, options);
-  return std::make_unique<PhotoDataset>(list_photos(folder, model.labels, model.info, options), model.preprocess);
+  std::vector<Photo> photos = list_photos(folder, model.labels, model.info, options);
+  if (model.seeded) {  // its outputs mean no class
+    for (Photo& photo : photos) photo.label = -1;
+  }
+  return std::make_unique<PhotoDataset>(std::move(photos), model.preprocess);
 }
 
 // By their bytes, not by name and size: uncompressed photos of one camera, and frames of one scanner, share both.

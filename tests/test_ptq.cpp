@@ -11,6 +11,7 @@ using namespace octet::testing;
 namespace {
 
 const char* const kFiles[] = {"ranges.json", "sensitivity.json", "summary.json", "report.html"};
+const RunOptions kNoData{.environment = {{"OCTET_DATA", "/nonexistent"}}};
 
 // Photos in data/calibration and data/test, each half in cat/ and in dog/.
 void write_data(const fs::path& folder, int calibration, int test) {
@@ -77,6 +78,23 @@ TEST_CASE("ptq writes ranges, sensitivity, summary and report, and what it write
                                   folder / "again.html"});
   CHECK(report["edges"] == ranges["edges"].size());
   CHECK(read_text(folder / "again.html") == read_text(folder / "out/report.html"));
+}
+
+TEST_CASE("seeded weights go through ptq when --seed asks for them, scored without labels") {
+  const TempFolder folder;
+  write_data(folder.path() / "data", 2, 2);
+  octet_refuses(ptq(folder, "out"), {"seeded", "--weights", "--seed"}, kNoData);
+  const Result result = run_octet(ptq(folder, "out", {"--seed", "3", "--json"}), kNoData);
+  CAPTURE(result.err);
+  REQUIRE(result.status == 0);
+  const json summary = json::parse(result.out);
+  CHECK(summary["metric"] == "agreement");  // of top-1 with the float network
+  CHECK(summary["origin"] == 100.0);
+  CHECK(json::parse(read_text(folder / "out/ranges.json"))["seeded"] == true);
+  const json run = octet_json({"run", "catdog", "--seed", "3", "--ranges", folder / "out/ranges.json",
+                               folder / "data/test/cat/0.bmp", "--quiet"},
+                              kNoData);
+  CHECK(run["precision"] == "int8");
 }
 
 TEST_CASE("killed at random moments and run again, ptq ends with the files of an unbroken run") {

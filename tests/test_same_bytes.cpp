@@ -119,7 +119,7 @@ TEST_CASE("without weights: seeded, and it says so; never from the current direc
   CHECK(json::parse(run_octet({"run", "catdog", "p.bmp", "--json"}, nowhere).out) == result);
   CHECK(json::parse(run_octet({"run", "catdog", "p.bmp", "--json", "--seed", "2"}, nowhere).out) != result);
   octet_refuses({"evaluate", "catdog", "--data", "."}, {"seeded", "--weights"}, nowhere);
-  octet_refuses({"calibrate", "catdog", "--data", ".", "--out", "r.json"}, {"seeded", "--weights"}, nowhere);
+  octet_refuses({"calibrate", "catdog", "--data", ".", "--out", "r.json"}, {"seeded", "--weights", "--seed"}, nowhere);
   // A seeded program stays marked when it is exported.
   REQUIRE(run_octet({"export", "catdog", "--out", "s.octet"}, nowhere).status == 0);
   CHECK(octet_json({"inspect", temp / "s.octet", "--quiet"})["seeded"] == true);

@@ -129,7 +129,7 @@ int run(const Options& o) {
   const auto program = kernels::plan(model.network, plan_options(o.common, model, o.batch));
   const auto pool = make_pool(o.common);
   Context context(program, *pool);
-  const std::vector<Tensor> inputs = make_inputs(*program, context, o.common.seed);
+  const std::vector<Tensor> inputs = make_inputs(*program, context, seed_of(o.common));
   const auto dims = program->output_like.shape().dims();
   std::vector<std::int64_t> shape{program->batch};
   shape.insert(shape.end(), dims.begin(), dims.end());

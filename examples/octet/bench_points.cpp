@@ -63,7 +63,7 @@ int bench_points(const Common& common, const models::LoadedModel& model, const B
                  bool per_layer) {
   const auto pool = make_pool(common);
   models::Detector detector(model, *pool);
-  const Tensor points = flags.frame.empty() ? made_up_points(*model.points, common.seed)
+  const Tensor points = flags.frame.empty() ? made_up_points(*model.points, seed_of(common))
                                             : load_frame(common, flags.format, flags.frame).points;
   std::map<std::string, std::vector<double>> stages;
   std::vector<std::string> order;

@@ -17,7 +17,7 @@ struct Options {
 int run(Options o) {
   if (ranks().rank() != 0) o.common.quiet = true;
   const models::LoadedModel model = load_float(o.common);
-  require(!model.seeded, "{}: calibrating seeded weights means nothing; give --weights", model.name);
+  require_weights(o.common, model, "calibrating");
   const auto folder = models::part_of(o.data, models::Part::calibration);
   const auto data = models::open_dataset(model, folder, {.skip = o.common.skip, .limit = o.common.limit});
   const auto pool = make_pool(o.common);
@@ -27,7 +27,8 @@ int run(Options o) {
   calib::Calibrator calibrator(*model.graph, options, *pool);
   const models::Score score = stream(o.flags, o.common, *data, calibrator);
   if (ranks().rank() != 0) return 0;
-  const calib::Ranges ranges = finish_ranges(o.flags, *data, calibrator);
+  calib::Ranges ranges = finish_ranges(o.flags, *data, calibrator);
+  ranges.seeded = model.seeded;
   const QGraph check = calib::quantise(*model.graph, ranges);  // an --ignore that matches nothing fails before we write
   calib::save_ranges(ranges, o.out);
   for (const calib::EdgeRange& e : ranges.edges) {

@@ -98,7 +98,7 @@ void add_common(CLI::App& app, Common& c) {
       ->capture_default_str();
   app.add_option("--skip", c.skip, "leave out the first N of the sorted files")->check(at_least(0));
   app.add_option("--limit", c.limit, "use at most N files")->check(at_least(1));
-  app.add_option("--seed", c.seed, "of seeded weights, and of the inputs that bench makes up")->capture_default_str();
+  app.add_option("--seed", c.seed, "of seeded weights, and of the inputs that bench makes up (default: 1)");
   app.add_option(
       "--centerpoint", c.centerpoint,
       "centerpoint's grid, limits and classes: a JSON file, or {\"preset\": \"0.1\", \"score_threshold\": 0.2}");
@@ -136,7 +136,7 @@ models::LoadOptions load_options(const Common& c) {
     options.build.points = models::centerpoint_config(
         text ? *c.centerpoint : read_text_file(*c.centerpoint, kMaxConfig), text ? "--centerpoint" : *c.centerpoint);
   }
-  options.seed = c.seed;
+  options.seed = seed_of(c);
   return options;
 }
 
@@ -148,6 +148,11 @@ models::LoadedModel load(const Common& c, const calib::QuantiseOptions& quantise
 
 models::LoadedModel load_float(const Common& c) {
   return finish(c, models::load_float_model(c.model, load_options(c)));
+}
+
+void require_weights(const Common& c, const models::LoadedModel& model, std::string_view doing) {
+  require(!model.seeded || c.seed, "{}: {} seeded weights means nothing; give --weights, or --seed N to try it on them",
+          model.name, doing);
 }
 
 std::unique_ptr<ThreadPool> make_pool(const Common& c) {

@@ -24,7 +24,7 @@ struct Common {
   int threads = 0;  // 0: all
   int batch_size = 8;
   std::int64_t skip = 0, limit = -1;
-  std::uint64_t seed = 1;
+  std::optional<std::uint64_t> seed;
   bool json = false, quiet = false;
   std::optional<std::string> centerpoint;  // its configuration: JSON, or a file of it
 
@@ -42,6 +42,10 @@ models::LoadOptions load_options(const Common& common);
 // Loads the model, applies the image flags, prints notes on stderr (unless --quiet), and checks --device.
 models::LoadedModel load(const Common& common, const calib::QuantiseOptions& quantise = {});
 models::LoadedModel load_float(const Common& common);
+// Throws Error for a model with seeded weights when --seed did not ask for them: `doing` ("calibrating") is without
+// meaning there, and --weights may have been forgotten.
+void require_weights(const Common& common, const models::LoadedModel& model, std::string_view doing);
+inline std::uint64_t seed_of(const Common& common) { return common.seed.value_or(1); }
 // For options that count something: "--limit: 0: a whole number of at least 1 was expected".
 CLI::Validator at_least(std::int64_t least);
 std::unique_ptr<ThreadPool> make_pool(const Common& common);

@@ -67,7 +67,7 @@ class Ptq {
 Ptq::Ptq(const Options& o) : o_(o) {
   stage("Prepare Model");
   model_ = load_float(o_.common);
-  require(!model_.seeded, "{}: quantising seeded weights means nothing; give --weights", model_.name);
+  require_weights(o_.common, model_, "quantising");
   require(o_.sensitivity || !o_.auto_ignore, "--auto-ignore needs the sensitivity analysis");
   require(!o_.onnx || o_.onnx->ends_with(".onnx"), "--onnx {}: a name that ends in .onnx was expected", *o_.onnx);
   if (o_.calib_method && *o_.calib_method == "max") o_.flags.method = "max";
@@ -134,7 +134,8 @@ calib::Ranges Ptq::calibrate() {
   options.histograms = options.preset != calib::Preset::notebook;
   calib::Calibrator calibrator(*model_.graph, options, *pool_);
   stream(o_.flags, o_.common, *calibration_, calibrator);
-  const calib::Ranges ranges = finish_ranges(o_.flags, *calibration_, calibrator);
+  calib::Ranges ranges = finish_ranges(o_.flags, *calibration_, calibrator);
+  ranges.seeded = model_.seeded;
   calib::quantise(*model_.graph, ranges);  // an --ignore that matches nothing fails before anything is written
   for (const calib::EdgeRange& e : ranges.edges) {
     if (e.quant.dead) note(o_.common, fmt::format("edge {} is dead: every value was 0; its step is 1", e.observer));

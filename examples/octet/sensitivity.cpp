@@ -21,7 +21,7 @@ int run(const Options& o) {
   Common common = o.common;
   common.precision = "int8";
   const models::LoadedModel model = load(common);
-  require(!model.seeded, "{}: seeded weights have no sensitivity; give --weights", model.name);
+  require_weights(common, model, "ranking the layers of");
   require(model.graph && model.ranges, "{}: a model with float weights and --ranges was expected", model.name);
   const auto folder = o.eval_data ? std::filesystem::path(*o.eval_data) : models::part_of(o.data, models::Part::test);
   const auto data = open_scored(model, folder, o.labels, o.common.skip, o.common.limit);

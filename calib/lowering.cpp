@@ -4,7 +4,6 @@
 #include <cmath>
 
 #include "runtime/arithmetic.h"
-#include "runtime/custom_op.h"
 #include "runtime/error.h"
 #include "runtime/float_environment.h"
 #include "runtime/functions.h"
@@ -40,8 +39,7 @@ QNode geometry_of(const Node& node) {
           .ceil_mode = node.ceil_mode,
           .count_include_pad = node.count_include_pad,
           .alpha = node.alpha,
-          .beta = node.beta,
-          .custom = node.custom};
+          .beta = node.beta};
 }
 
 // A batch-norm that could not be folded, as one multiplication and one addition a channel.
@@ -168,12 +166,6 @@ std::string Lowering::why_float(const Node& node, EdgeId output) const {
   }
   const bool real_output = has_weights(node.op) && leaves_as_float(output);
   if (!params(output) && !real_output && node.op != Op::concat) return "its output has no range";
-  if (node.op == Op::custom) {
-    std::vector<QuantParams> inputs;
-    for (const EdgeId input : node.inputs) inputs.push_back(*params(input));
-    if (!node.custom->integer(inputs, *params(output)))
-      return fmt::format("{} has no integer form here", node.custom->name());
-  }
   return "";
 }
 

@@ -4,7 +4,6 @@
 
 #include <cstdint>
 
-#include "runtime/view.h"
 #include "runtime/window.h"
 
 namespace octet::kernels {
@@ -98,12 +97,6 @@ struct FunctionParams {
 
 struct SoftmaxParams {
   bool whole_image = false;  // over every element of an image (it was flattened); otherwise over each pixel's channels
-};
-
-// A user's own operation: computes row y of image n of the output.
-struct CustomParams {
-  const void* operation = nullptr;
-  void (*row)(const void* operation, const StepArgs& args, std::int64_t n, std::int64_t y) = nullptr;
 };
 
 // Fills the border around an activation. `halo_*` rows and columns lie outside of the output view.

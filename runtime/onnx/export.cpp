@@ -314,7 +314,6 @@ class Exporter {
         return finish(node, "Softmax", inputs_of(node), {integer("axis", 1)});
       case Op::sparse_conv:
       case Op::to_dense:
-      case Op::custom:
         break;
       case Op::sigmoid:
       case Op::hard_sigmoid:

@@ -1,11 +1,13 @@
 #include "kernels/voxelise.h"
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <utility>
 
 #include "runtime/error.h"
 #include "runtime/float_environment.h"
@@ -16,22 +18,69 @@ namespace {
 constexpr std::int64_t kPointsOfTile = 4096;
 constexpr std::int64_t kVoxelsOfTile = 1024;
 
-// Least significant digit first, stable; as many passes as the keys have digits.
+constexpr std::int64_t kEntriesOfPart = 32768;
+
+// Entries by their keys, stable: least significant digit first, as many passes as the keys have digits. The entries are
+// cut into parts, which count and move their own; the places of a part's entries begin where those of the parts before
+// it end. So the result does not depend on who does which part. Negative keys are left out by the first pass.
 template <class Entry>
-void radix_sort(std::vector<Entry>& entries, std::vector<Entry>& other, std::int64_t largest) {
-  constexpr int kBits = 9;  // 512 places to write to at a time fit into the first-level cache
-  constexpr std::size_t kBuckets = std::size_t{1} << kBits;
-  other.resize(entries.size());
-  for (int shift = 0; shift < 64 && largest >> shift != 0; shift += kBits) {
-    std::size_t start[kBuckets] = {};
-    const auto digit = [&](const Entry& e) { return static_cast<std::size_t>(e.key >> shift) & (kBuckets - 1); };
-    for (const Entry& e : entries) ++start[digit(e)];
-    std::size_t sum = 0;
-    for (std::size_t& s : start) sum += std::exchange(s, sum);
-    for (const Entry& e : entries) other[start[digit(e)]++] = e;
-    entries.swap(other);
+class RadixSort {
+ public:
+  RadixSort(std::vector<Entry>& entries, std::vector<Entry>& other) : from_(entries), to_(other) {}
+
+  void run(std::int64_t largest, ThreadPool& pool) {
+    for (shift_ = 0; shift_ == 0 || (shift_ < 64 && largest >> shift_ != 0); shift_ += kBits) {
+      const auto parts = static_cast<std::size_t>((size() + kEntriesOfPart - 1) / kEntriesOfPart);
+      places_.assign(parts, {});
+      pool.run(static_cast<std::int64_t>(parts), count, this);
+      to_.resize(start_places());
+      pool.run(static_cast<std::int64_t>(parts), move, this);
+      from_.swap(to_);
+    }
   }
-}
+
+ private:
+  static constexpr int kBits = 9;  // 512 places to write to at a time fit into the first-level cache
+  static constexpr std::size_t kBuckets = std::size_t{1} << kBits;
+
+  std::int64_t size() const { return static_cast<std::int64_t>(from_.size()); }
+  std::size_t digit(const Entry& e) const { return static_cast<std::size_t>(e.key >> shift_) & (kBuckets - 1); }
+
+  template <class Act>
+  void for_each(std::int64_t part, Act act) {
+    const std::int64_t end = std::min(size(), (part + 1) * kEntriesOfPart);
+    for (std::int64_t i = part * kEntriesOfPart; i < end; ++i) {
+      const Entry& e = from_[static_cast<std::size_t>(i)];
+      if (e.key >= 0) act(e);
+    }
+  }
+  static void count(void* context, std::int64_t first, std::int64_t last, int) {
+    RadixSort& self = *static_cast<RadixSort*>(context);
+    for (std::int64_t part = first; part < last; ++part) {
+      auto& places = self.places_[static_cast<std::size_t>(part)];
+      self.for_each(part, [&](const Entry& e) { ++places[self.digit(e)]; });
+    }
+  }
+  // Counts become places; returns how many entries there are.
+  std::size_t start_places() {
+    std::size_t sum = 0;
+    for (std::size_t bucket = 0; bucket < kBuckets; ++bucket) {
+      for (auto& places : places_) sum += std::exchange(places[bucket], sum);
+    }
+    return sum;
+  }
+  static void move(void* context, std::int64_t first, std::int64_t last, int) {
+    RadixSort& self = *static_cast<RadixSort*>(context);
+    for (std::int64_t part = first; part < last; ++part) {
+      auto& places = self.places_[static_cast<std::size_t>(part)];
+      self.for_each(part, [&](const Entry& e) { self.to_[places[self.digit(e)]++] = e; });
+    }
+  }
+
+  std::vector<Entry>&from_, &to_;
+  int shift_ = 0;
+  std::vector<std::array<std::size_t, kBuckets>> places_;  // of each part
+};
 
 }  // namespace
 
@@ -86,11 +135,22 @@ class Voxeliser::Averager {
   static void run(void* context, std::int64_t first, std::int64_t last, int) {
     const FloatEnvironment environment;
     Averager& self = *static_cast<Averager*>(context);
-    for (std::int64_t i = first * kVoxelsOfTile; i < std::min(last * kVoxelsOfTile, self.out_.rows()); ++i)
+    for (std::int64_t i = first * kVoxelsOfTile; i < std::min(last * kVoxelsOfTile, self.out_.rows()); ++i) {
+      self.fetch_ahead(i);
       self.mean(i);
+    }
   }
 
  private:
+  // Points of one voxel lie anywhere in the cloud: they are asked for some voxels ahead.
+  void fetch_ahead(std::int64_t voxel) const {
+    constexpr std::int64_t kAhead = 32;
+    const std::size_t end = v_.entries_.size(),
+                      first = static_cast<std::size_t>(v_.first_[static_cast<std::size_t>(voxel)]);
+    const auto last = static_cast<std::size_t>(v_.first_[static_cast<std::size_t>(voxel) + 1]);
+    for (std::size_t i = first + kAhead; i < std::min(last + kAhead, end); ++i)
+      __builtin_prefetch(point(v_.entries_[i]));
+  }
   const float* point(const Entry& e) const {
     return clouds_[static_cast<std::size_t>(e.cloud)].data() + std::int64_t{e.point} * features_;
   }
@@ -165,8 +225,7 @@ VoxelCounts Voxeliser::run(std::span<const std::span<const float>> clouds, int f
     counts.not_finite += finder.not_finite, counts.out_of_range += finder.out_of_range;
     next += points;
   }
-  std::erase_if(entries_, [](const Entry& e) { return e.key < 0; });
-  radix_sort(entries_, other_, options_.grid.cells() * static_cast<std::int64_t>(clouds.size()) - 1);
+  RadixSort(entries_, other_).run(options_.grid.cells() * static_cast<std::int64_t>(clouds.size()) - 1, pool);
 
   first_.clear();
   for (std::size_t i = 0; i < entries_.size(); ++i) {

@@ -9,35 +9,52 @@ using Axis = std::array<std::int64_t, 3>;
 
 Axis sizes(const SparseGrid& grid) { return {grid.z, grid.y, grid.x}; }
 
-// The output coordinates along one axis that input coordinate `i` contributes to.
-struct Reached {
-  std::int64_t at[255];
-  int count = 0;
-
-  Reached(std::int64_t i, std::int64_t outputs, const SparseWindow& w, std::size_t axis) {
-    const std::int64_t stride = w.stride[axis];
-    for (int k = w.kernel[axis] - 1; k >= 0; --k) {
-      const std::int64_t scaled = i + w.padding[axis] - std::int64_t{k} * w.dilation[axis];
-      if (scaled < 0 || scaled % stride != 0 || scaled / stride >= outputs) continue;
-      at[count++] = scaled / stride;
+// The output coordinates along one axis that an input coordinate contributes to: through tap k, (i + padding - k *
+// dilation) / stride where that leaves no remainder. One division for all taps: quotient and remainder of k * dilation
+// are found once.
+class ReachedAlong {
+ public:
+  ReachedAlong(std::int64_t outputs, const SparseWindow& w, std::size_t axis)
+      : outputs_(outputs), stride_(w.stride[axis]), padding_(w.padding[axis]), taps_(w.kernel[axis]) {
+    for (int k = 0; k < taps_; ++k) {
+      const std::int64_t back = std::int64_t{k} * w.dilation[axis];
+      quotient_[k] = back / stride_, remainder_[k] = back % stride_;
     }
   }
+  // Ascending; returns how many.
+  int find(std::int64_t i, std::int64_t (&at)[255]) const {
+    const std::int64_t scaled = i + padding_, quotient = scaled / stride_, remainder = scaled % stride_;
+    int count = 0;
+    for (int k = taps_ - 1; k >= 0; --k) {
+      const std::int64_t output = quotient - quotient_[k];
+      at[count] = output;
+      count += remainder == remainder_[k] && output >= 0 && output < outputs_;
+    }
+    return count;
+  }
+
+ private:
+  std::int64_t outputs_, stride_, padding_;
+  int taps_;
+  std::int64_t quotient_[255], remainder_[255];
 };
 
 template <class Add>
 void for_each_output(std::span<const std::int64_t> keys, const SparseGrid& from, const SparseGrid& to,
                      const SparseWindow& window, Add add) {
+  const ReachedAlong along_z(to.z, window, 0), along_y(to.y, window, 1), along_x(to.x, window, 2);
+  std::int64_t zs[255], ys[255], xs[255];
   for (std::size_t i = 0; i < keys.size();) {
     // All sites of one row of x share their reached z and y.
     const Cell cell = cell_of(from, keys[i]);
-    const Reached zs(cell.z, to.z, window, 0), ys(cell.y, to.y, window, 1);
+    const int z_count = along_z.find(cell.z, zs), y_count = along_y.find(cell.y, ys);
     const std::int64_t row = keys[i] - cell.x;
     for (; i < keys.size() && keys[i] < row + from.x; ++i) {
-      const Reached xs(keys[i] - row, to.x, window, 2);
-      for (int z = 0; z < zs.count; ++z) {
-        for (int y = 0; y < ys.count; ++y) {
-          const std::int64_t base = to.key(cell.batch, zs.at[z], ys.at[y], 0);
-          for (int x = 0; x < xs.count; ++x) add(base + xs.at[x]);
+      const int x_count = along_x.find(keys[i] - row, xs);
+      for (int z = 0; z < z_count; ++z) {
+        for (int y = 0; y < y_count; ++y) {
+          const std::int64_t base = to.key(cell.batch, zs[z], ys[y], 0);
+          for (int x = 0; x < x_count; ++x) add(base + xs[x]);
         }
       }
     }
@@ -54,6 +71,8 @@ struct Job {
 };
 
 constexpr std::int64_t kRowsOfTile = 512;
+
+using Counts = std::int32_t (*)(std::uint64_t);  // of the bits of a word
 
 // One row of x of the input, seen from output rows [first, last), which lie on one row of x themselves, through the
 // taps of one row of the kernel. `line` is the key of the input row's x = 0.
@@ -77,7 +96,7 @@ struct Line {
     for (std::int64_t r = first; r < last; ++r) look_up_row(r);
   }
   // K adjacent taps: where they lie in one word of the bitmap, as nearly always, they are counted through together.
-  template <int K>
+  template <int K, Counts count>
   void look_up_adjacent() const {
     std::int32_t* map[K];
     for (int k = 0; k < K; ++k) map[k] = job.rulebook.tap(tap + k);
@@ -88,13 +107,14 @@ struct Line {
         continue;
       }
       std::int32_t rows[K];
-      job.in.rows_in_word<K>(key, rows);
+      job.in.rows_in_word<K, count>(key, rows);
       for (int k = 0; k < K; ++k) map[k][r] = rows[k];
     }
   }
 };
 
 // Rows [first, last) of every tap, through the bitmap, a row of x at a time: one division for all of its sites.
+template <Counts count>
 void look_up(const Job& job, std::int64_t first, std::int64_t last) {
   const SparseWindow& w = job.window;
   const Axis in = sizes(job.from);
@@ -110,7 +130,7 @@ void look_up(const Job& job, std::int64_t first, std::int64_t last) {
         const std::int64_t y = o.y * w.stride[1] - w.padding[1] + std::int64_t{ky} * w.dilation[1];
         if (z >= 0 && z < in[0] && y >= 0 && y < in[1]) {
           const Line line{job, job.from.key(o.batch, z, y, 0), line_of_outputs, tap, r, end};
-          w.kernel[2] == 3 && w.dilation[2] == 1 ? line.look_up_adjacent<3>() : line.look_up();
+          w.kernel[2] == 3 && w.dilation[2] == 1 ? line.look_up_adjacent<3, count>() : line.look_up();
           continue;
         }
         for (int kx = 0; kx < w.kernel[2]; ++kx)
@@ -144,7 +164,9 @@ void walk(const Job& job, std::int64_t tap) {
 
 void run_lookups(void* context, std::int64_t first, std::int64_t last, int) {
   const Job& job = *static_cast<const Job*>(context);
-  look_up(job, first * kRowsOfTile, std::min(last * kRowsOfTile, job.rulebook.rows()));
+  const auto call =
+      SiteIndex::counts_in_hardware() ? look_up<SiteIndex::population_in_hardware> : look_up<SiteIndex::population>;
+  call(job, first * kRowsOfTile, std::min(last * kRowsOfTile, job.rulebook.rows()));
 }
 
 void run_walks(void* context, std::int64_t first, std::int64_t last, int) {

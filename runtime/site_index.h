@@ -49,24 +49,18 @@ class SiteIndex {
     const std::int32_t there = -static_cast<std::int32_t>(word >> (key & 63) & 1);  // all bits, or none
     return ((rank_[key >> 6] + population(word & (bit - 1))) & there) | ~there;
   }
-  // The same of K cells from `key` on, which must share a word: (key & 63) + K <= 64.
-  template <int K>
+  // The same of K cells from `key` on, which must share a word: (key & 63) + K <= 64. `Counts`: how bits are counted,
+  // &population or, where counts_in_hardware(), &population_in_hardware.
+  template <int K, std::int32_t (*Counts)(std::uint64_t)>
   void rows_in_word(std::int64_t key, std::int32_t (&rows)[K]) const {
     const std::uint64_t word = bits_[key >> 6], cells = word >> (key & 63);
-    std::int32_t next = rank_[key >> 6] + population(word & ((std::uint64_t{1} << (key & 63)) - 1));
+    std::int32_t next = rank_[key >> 6] + Counts(word & ((std::uint64_t{1} << (key & 63)) - 1));
     for (int k = 0; k < K; ++k) {
       const auto there = static_cast<std::int32_t>(cells >> k & 1);
       rows[k] = (next & -there) | (there - 1);
       next += there;
     }
   }
-
- private:
-  struct Free {
-    void operator()(void* memory) const { std::free(memory); }
-  };
-  template <class T>
-  using Zeroed = std::unique_ptr<T[], Free>;
 
   // The bits of a word, counted without the instruction that the baseline of x86-64 lacks.
   static std::int32_t population(std::uint64_t v) {
@@ -75,6 +69,25 @@ class SiteIndex {
     v = (v + (v >> 4)) & 0x0f0f0f0f0f0f0f0fu;
     return static_cast<std::int32_t>(v * 0x0101010101010101u >> 56);
   }
+#if defined(__x86_64__)
+  // (As assembly: the file is compiled for the baseline.)
+  static std::int32_t population_in_hardware(std::uint64_t v) {
+    asm("popcntq %0, %0" : "+r"(v) : : "cc");
+    return static_cast<std::int32_t>(v);
+  }
+  static bool counts_in_hardware() { return __builtin_cpu_supports("popcnt") != 0; }
+#else
+  static std::int32_t population_in_hardware(std::uint64_t v) { return population(v); }
+  static bool counts_in_hardware() { return false; }
+#endif
+
+ private:
+  struct Free {
+    void operator()(void* memory) const { std::free(memory); }
+  };
+  template <class T>
+  using Zeroed = std::unique_ptr<T[], Free>;
+
   void set(std::int64_t key) {
     bits_[key >> 6] |= std::uint64_t{1} << (key & 63);
     touched_[key >> 12] |= std::uint64_t{1} << (key >> 6 & 63);

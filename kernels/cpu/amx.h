@@ -36,6 +36,23 @@ static inline void release() { asm volatile("tilerelease"); }
 #define OCTET_TILE_STORE(tile, to) \
   asm volatile("tilestored %%tmm" #tile ", (%0,%1,1)" ::"r"(to), "r"(std::int64_t{64}) : "memory")
 
+// Sums += rows x weights on the tile unit: rows of depth (pixels, sites) in tmm4 and tmm5, the weights of one or two
+// blocks of channels in tmm6 and tmm7, sums in tmm0 to tmm3, [block][tile of rows]. First, Second: which tiles of rows.
+template <bool Unsigned, bool First, bool Second, int Blocks>
+__attribute__((always_inline)) static inline void multiply() {
+  if constexpr (Unsigned) {
+    if constexpr (First) asm volatile("tdpbusd %tmm6, %tmm4, %tmm0");
+    if constexpr (Second) asm volatile("tdpbusd %tmm6, %tmm5, %tmm1");
+    if constexpr (First && Blocks == 2) asm volatile("tdpbusd %tmm7, %tmm4, %tmm2");
+    if constexpr (Second && Blocks == 2) asm volatile("tdpbusd %tmm7, %tmm5, %tmm3");
+  } else {
+    if constexpr (First) asm volatile("tdpbssd %tmm6, %tmm4, %tmm0");
+    if constexpr (Second) asm volatile("tdpbssd %tmm6, %tmm5, %tmm1");
+    if constexpr (First && Blocks == 2) asm volatile("tdpbssd %tmm7, %tmm4, %tmm2");
+    if constexpr (Second && Blocks == 2) asm volatile("tdpbssd %tmm7, %tmm5, %tmm3");
+  }
+}
+
 static inline __m512i load(const std::int32_t* sums) { return _mm512_load_si512(sums); }
 
 // Four tiles of sums as they are in memory: [block of channels][tile of pixels].

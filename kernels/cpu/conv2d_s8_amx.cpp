@@ -31,22 +31,6 @@ constexpr std::size_t kScratch = 2 * sizeof(GroupSums);
 constexpr std::int64_t kChunkBytes = 24 * 1024;  // of weights: half of a first-level cache
 constexpr std::int64_t kRegionBytes = 1 << 20;   // of weights that every region reads again: half of a second-level one
 
-// sums += inputs x weights for one or two tiles of pixels and one or two blocks of channels.
-template <bool Unsigned, int Tiles, int Blocks>
-inline void multiply() {
-  if constexpr (Unsigned) {
-    asm volatile("tdpbusd %tmm6, %tmm4, %tmm0");
-    if constexpr (Tiles == 2) asm volatile("tdpbusd %tmm6, %tmm5, %tmm1");
-    if constexpr (Blocks == 2) asm volatile("tdpbusd %tmm7, %tmm4, %tmm2");
-    if constexpr (Blocks == 2 && Tiles == 2) asm volatile("tdpbusd %tmm7, %tmm5, %tmm3");
-  } else {
-    asm volatile("tdpbssd %tmm6, %tmm4, %tmm0");
-    if constexpr (Tiles == 2) asm volatile("tdpbssd %tmm6, %tmm5, %tmm1");
-    if constexpr (Blocks == 2) asm volatile("tdpbssd %tmm7, %tmm4, %tmm2");
-    if constexpr (Blocks == 2 && Tiles == 2) asm volatile("tdpbssd %tmm7, %tmm5, %tmm3");
-  }
-}
-
 struct Operands {
   const std::int8_t* weights = nullptr;  // of the first block
   std::int64_t block_stride = 0;
@@ -73,7 +57,7 @@ void sum_group(const direct::Geometry& g, const Group& group, const Operands& o)
         OCTET_TILE_LOAD(4, group.first + offset, g.pixel_step);
         if constexpr (Tiles == 2) OCTET_TILE_LOAD(5, group.second + offset, g.pixel_step);
         if constexpr (Blocks == 2) OCTET_TILE_LOAD(7, weights + o.block_stride, weight_rows);
-        multiply<Unsigned, Tiles, Blocks>();
+        multiply<Unsigned, true, Tiles == 2, Blocks>();
         for (std::int64_t line = 0; line < o.ahead_lines; ++line, ahead += 64) __builtin_prefetch(ahead, 0, 2);
       }
     }
@@ -258,6 +242,7 @@ std::size_t scratch_bytes(const StepArgs& args) { return strip::suits(args) ? st
 const char* refuse(const StepArgs& args) {
   const Window& w = static_cast<const ConvParams*>(args.params)->window;
   const bool shallow = w.kernel_h * w.kernel_w * args.inputs[0].c <= 32;
+  if (direct::is_narrow(args)) return "at most 4 output channels: vectors along the depth are faster";
   return shallow ? "fewer than 33 products for each output: vector instructions are faster" : direct::refuse(args);
 }
 

@@ -38,6 +38,14 @@ namespace octet::kernels::direct {
   return point && unpadded && (in.h == 1 || in.stride_h == in.w * in.stride_w);
 }
 
+// Whether a step has so few output channels, and window rows so long, that vectors should run along the depth instead
+// of the channels: conv2d_s8_narrow.h.
+[[maybe_unused]] static bool is_narrow(const StepArgs& args) {
+  const auto& p = *static_cast<const ConvParams*>(args.params);
+  const bool one_run = p.window.dilation_w == 1 && args.inputs[0].stride_w == args.inputs[0].c;
+  return args.output.c <= 4 && one_run && p.window.kernel_w * args.inputs[0].c >= 64 && !p.fused_max_pool;
+}
+
 // The bytes of an 8-bit input that a step reads, halo included: kernels that change their inputs' form do it once for
 // all of them, not again for every block of channels.
 struct Span {

@@ -190,7 +190,9 @@ void Planner::lower_concat(const QNode& node) {
     offset += slice.c;
     const QEdge &source = graph_.edges[input], &target = graph_.edges[node.output];
     const bool same = source.quant.step == target.quant.step && source.quant.zero == target.quant.zero;
-    lowest = std::min(lowest, same ? layout_[from].lowest : target.quant.lo);
+    const bool from_zero_up = layout_[from].lowest >= source.quant.zero;  // another step keeps the sign
+    const std::int32_t rescaled = from_zero_up ? target.quant.zero : target.quant.lo;
+    lowest = std::min(lowest, same ? layout_[from].lowest : rescaled);
     highest = std::max(highest, same ? layout_[from].highest : target.quant.hi);
     copy_into(fmt::format("{}[{}]", node.name, graph_.edges[input].name), input, from, node.output, layout_.add(slice));
   }

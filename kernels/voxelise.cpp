@@ -227,12 +227,14 @@ VoxelCounts Voxeliser::run(std::span<const std::span<const float>> clouds, int f
   }
   RadixSort(entries_, other_).run(options_.grid.cells() * static_cast<std::int64_t>(clouds.size()) - 1, pool);
 
-  first_.clear();
+  // Without a branch: whether the next point is of the same voxel is a toss-up.
+  first_.resize(entries_.size() + 1);
+  std::int64_t voxels = 0, previous = -1;
   for (std::size_t i = 0; i < entries_.size(); ++i) {
-    if (i == 0 || entries_[i].key != entries_[i - 1].key) first_.push_back(static_cast<std::int64_t>(i));
+    first_[static_cast<std::size_t>(voxels)] = static_cast<std::int64_t>(i);
+    voxels += entries_[i].key != previous, previous = entries_[i].key;
   }
-  auto voxels = static_cast<std::int64_t>(first_.size());
-  first_.push_back(static_cast<std::int64_t>(entries_.size()));
+  first_[static_cast<std::size_t>(voxels)] = static_cast<std::int64_t>(entries_.size());
   if (options_.max_voxels > 0 && voxels > options_.max_voxels) {
     counts.dropped_voxels = voxels - options_.max_voxels;
     voxels = options_.max_voxels;

@@ -74,70 +74,96 @@ constexpr std::int64_t kRowsOfTile = 512;
 
 using Counts = std::int32_t (*)(std::uint64_t);  // of the bits of a word
 
-// One row of x of the input, seen from output rows [first, last), which lie on one row of x themselves, through the
-// taps of one row of the kernel. `line` is the key of the input row's x = 0.
+// A row of x of the input that output rows on one row of x read through one row of the kernel.
 struct Line {
-  const Job& job;
-  std::int64_t line, line_of_outputs, tap, first, last;
-
-  std::int64_t first_x(std::int64_t row) const {
-    const SparseWindow& w = job.window;
-    return (job.out[static_cast<std::size_t>(row)] - line_of_outputs) * w.stride[2] - w.padding[2];
-  }
-  // Tap by tap.
-  void look_up_row(std::int64_t row) const {
-    std::int64_t x = first_x(row);
-    for (int kx = 0; kx < job.window.kernel[2]; ++kx, x += job.window.dilation[2]) {
-      const bool inside = x >= 0 && x < job.from.x;
-      job.rulebook.tap(tap + kx)[row] = inside ? job.in.row(line + x) : -1;
-    }
-  }
-  void look_up() const {
-    for (std::int64_t r = first; r < last; ++r) look_up_row(r);
-  }
-  // K adjacent taps: where they lie in one word of the bitmap, as nearly always, they are counted through together.
-  template <int K, Counts count>
-  void look_up_adjacent() const {
-    std::int32_t* map[K];
-    for (int k = 0; k < K; ++k) map[k] = job.rulebook.tap(tap + k);
-    for (std::int64_t r = first; r < last; ++r) {
-      const std::int64_t x = first_x(r), key = line + x;
-      if (x < 0 || x + K > job.from.x || (key & 63) + K > 64) {
-        look_up_row(r);
-        continue;
-      }
-      std::int32_t rows[K];
-      job.in.rows_in_word<K, count>(key, rows);
-      for (int k = 0; k < K; ++k) map[k][r] = rows[k];
-    }
-  }
+  std::int64_t key;   // of its x = 0
+  std::int32_t* map;  // in the block, of the first of the kernel row's taps
 };
 
-// Rows [first, last) of every tap, through the bitmap, a row of x at a time: one division for all of its sites.
-template <Counts count>
-void look_up(const Job& job, std::int64_t first, std::int64_t last) {
+// The map of a few output rows, [taps][rows], made in the first-level cache and copied from there: rows are found one
+// by one, and a store for each tap of each would go to as many places in memory as there are taps.
+struct Block {
+  static constexpr std::int64_t kMostTaps = 4096, kMostRows = 128, kSize = 2 * kMostTaps;
+
+  explicit Block(std::int64_t taps) : rows(std::min(kMostRows, kSize / taps)) {}
+  std::int64_t rows;
+  Line lines[kMostTaps];  // that the rows at hand read from
+  int line_count = 0;
+  std::int32_t map[kSize];
+};
+
+// What one output row reads from a line, tap by tap; x: where its first tap lies.
+void look_up_taps(const Job& job, const Block& block, const Line& line, std::int64_t x, std::int64_t row) {
+  std::int32_t* to = line.map + row;
+  for (int kx = 0; kx < job.window.kernel[2]; ++kx, x += job.window.dilation[2], to += block.rows) {
+    const bool inside = x >= 0 && x < job.from.x;
+    *to = inside ? job.in.row(line.key + x) : -1;
+  }
+}
+
+// The same of K adjacent taps: where they lie in one word of the bitmap, as nearly always, they are counted through
+// together.
+template <int K, Counts count>
+void look_up_adjacent(const Job& job, const Block& block, const Line& line, std::int64_t x, std::int64_t row) {
+  const std::int64_t key = line.key + x;
+  if (x < 0 || x + K > job.from.x || (key & 63) + K > 64) return look_up_taps(job, block, line, x, row);
+  std::int32_t rows[K];
+  job.in.rows_in_word<K, count>(key, rows);
+  for (int k = 0; k < K; ++k) line.map[k * block.rows + row] = rows[k];
+}
+
+// The lines for rows [first, last) of the block, which lie on the same row of x as cell `o`. What lies outside of the
+// grid is filled with -1 at once.
+void find_lines(const Job& job, const Cell& o, std::int64_t first, std::int64_t last, Block& block) {
   const SparseWindow& w = job.window;
-  const Axis in = sizes(job.from);
-  for (std::int64_t r = first; r < last;) {
-    const Cell o = cell_of(job.to, job.out[static_cast<std::size_t>(r)]);
-    const std::int64_t line_of_outputs = job.out[static_cast<std::size_t>(r)] - o.x;
-    std::int64_t end = r + 1;
-    while (end < last && job.out[static_cast<std::size_t>(end)] < line_of_outputs + job.to.x) ++end;
-    std::int64_t tap = 0;
-    for (int kz = 0; kz < w.kernel[0]; ++kz) {
-      const std::int64_t z = o.z * w.stride[0] - w.padding[0] + std::int64_t{kz} * w.dilation[0];
-      for (int ky = 0; ky < w.kernel[1]; ++ky, tap += w.kernel[2]) {
-        const std::int64_t y = o.y * w.stride[1] - w.padding[1] + std::int64_t{ky} * w.dilation[1];
-        if (z >= 0 && z < in[0] && y >= 0 && y < in[1]) {
-          const Line line{job, job.from.key(o.batch, z, y, 0), line_of_outputs, tap, r, end};
-          w.kernel[2] == 3 && w.dilation[2] == 1 ? line.look_up_adjacent<3, count>() : line.look_up();
-          continue;
-        }
-        for (int kx = 0; kx < w.kernel[2]; ++kx)
-          std::fill(job.rulebook.tap(tap + kx) + r, job.rulebook.tap(tap + kx) + end, -1);
+  block.line_count = 0;
+  std::int32_t* map = block.map;
+  for (int kz = 0; kz < w.kernel[0]; ++kz) {
+    const std::int64_t z = o.z * w.stride[0] - w.padding[0] + std::int64_t{kz} * w.dilation[0];
+    for (int ky = 0; ky < w.kernel[1]; ++ky, map += w.kernel[2] * block.rows) {
+      const std::int64_t y = o.y * w.stride[1] - w.padding[1] + std::int64_t{ky} * w.dilation[1];
+      if (z >= 0 && z < job.from.z && y >= 0 && y < job.from.y) {
+        block.lines[block.line_count++] = {job.from.key(o.batch, z, y, 0), map};
+        continue;
+      }
+      for (int kx = 0; kx < w.kernel[2]; ++kx)
+        std::fill(map + kx * block.rows + first, map + kx * block.rows + last, -1);
+    }
+  }
+}
+
+// A block of the output's sites, through the bitmap. Lines are found once for all sites on a row of x; then it goes
+// site by site (few lie on one row: a loop over them for every line would be as short as its end is unforeseen).
+template <Counts count>
+void look_up(const Job& job, std::span<const std::int64_t> sites, Block& block) {
+  const SparseWindow& w = job.window;
+  const bool adjacent = w.kernel[2] == 3 && w.dilation[2] == 1;
+  for (std::size_t r = 0; r < sites.size();) {
+    const Cell o = cell_of(job.to, sites[r]);
+    const std::int64_t start = sites[r] - o.x;
+    std::size_t end = r + 1;
+    while (end < sites.size() && sites[end] < start + job.to.x) ++end;
+    find_lines(job, o, static_cast<std::int64_t>(r), static_cast<std::int64_t>(end), block);
+    const std::span<const Line> lines(block.lines, static_cast<std::size_t>(block.line_count));
+    for (; r < end; ++r) {
+      const std::int64_t x = (sites[r] - start) * w.stride[2] - w.padding[2], row = static_cast<std::int64_t>(r);
+      if (adjacent) {
+        for (const Line& line : lines) look_up_adjacent<3, count>(job, block, line, x, row);
+      } else {
+        for (const Line& line : lines) look_up_taps(job, block, line, x, row);
       }
     }
-    r = end;
+  }
+}
+
+template <Counts count>
+void look_up_rows(const Job& job, std::int64_t first, std::int64_t last) {
+  Block block(job.window.taps());
+  for (std::int64_t r = first; r < last; r += block.rows) {
+    const std::int64_t rows = std::min(block.rows, last - r);
+    look_up<count>(job, job.out.subspan(static_cast<std::size_t>(r), static_cast<std::size_t>(rows)), block);
+    for (std::int64_t tap = 0; tap < job.window.taps(); ++tap)
+      std::copy_n(block.map + tap * block.rows, rows, job.rulebook.tap(tap) + r);
   }
 }
 
@@ -164,8 +190,8 @@ void walk(const Job& job, std::int64_t tap) {
 
 void run_lookups(void* context, std::int64_t first, std::int64_t last, int) {
   const Job& job = *static_cast<const Job*>(context);
-  const auto call =
-      SiteIndex::counts_in_hardware() ? look_up<SiteIndex::population_in_hardware> : look_up<SiteIndex::population>;
+  const auto call = SiteIndex::counts_in_hardware() ? look_up_rows<SiteIndex::population_in_hardware>
+                                                    : look_up_rows<SiteIndex::population>;
   call(job, first * kRowsOfTile, std::min(last * kRowsOfTile, job.rulebook.rows()));
 }
 

@@ -28,8 +28,10 @@ namespace octet::kernels::sparse {
 
 constexpr std::int64_t kChunk = 16;  // groups of four bytes that are staged side by side: one cache line
 
-// Rows of a tile: the sums of 256 rows of 32 channels or 128 of 128 are 32 to 64 kB.
-[[maybe_unused]] static std::int64_t tile_rows(const StepArgs& args) { return args.output.c <= 32 ? 256 : 128; }
+// Rows of a tile: sums of at most 32 kB, which stay in the first-level cache beside one tap's weights.
+[[maybe_unused]] static std::int64_t tile_rows(const StepArgs& args) {
+  return args.output.c <= 32 ? 256 : args.output.c <= 64 ? 128 : 64;
+}
 [[maybe_unused]] static std::int64_t tiles(const StepArgs& args) {
   return (args.output.w + tile_rows(args) - 1) / tile_rows(args);
 }
@@ -192,6 +194,8 @@ static void run(const StepArgs& args, std::int64_t first, std::int64_t last, voi
   const auto* weights =
       reinterpret_cast<const typename Traits::Weight*>(static_cast<const std::byte*>(p.weights) + g.head_bytes());
   const std::int64_t size = tile_rows(args), spare = size;
+  const bool fetches_ahead =
+      in.c * Traits::kInputBytes > 16;  // (shorter rows are used up faster than they are asked for)
   for (std::int64_t tile = first; tile < last; ++tile) {
     const std::int64_t from = tile * size, rows = out.w - from < size ? out.w - from : size;
     std::memset(s.sums, 0, static_cast<std::size_t>(rows * g.channels * 4));
@@ -206,6 +210,8 @@ static void run(const StepArgs& args, std::int64_t first, std::int64_t last, voi
         for (std::int64_t i = 0; i < staged; ++i) {
           reader.stage(in.data + s.neighbour[at + i] * in.stride_w * Traits::kInputBytes, s.stage + i * kChunk);
         }
+        for (std::int64_t i = at + staged; fetches_ahead && i < at + 2 * staged; ++i)
+          __builtin_prefetch(in.data + s.neighbour[i < count ? i : 0] * in.stride_w * Traits::kInputBytes);
         const std::int32_t* row = s.row + at;
         if (left * 2 > Traits::kRows) {
           product<Traits, Traits::kRows>(g, s.stage, of_tap, head_of_tap, s.sums, row);

@@ -47,7 +47,7 @@ struct Ranges {
   std::map<std::string, std::vector<float>> input_means;
   std::int64_t images = 0;  // how many calibrated
   bool seeded = false;      // made from seeded weights and inputs: good for speed only
-  std::string data;         // a hash of the photos' names and sizes, so that a score on the same photos can be marked
+  std::string data;         // marks of the samples, so that a score on the same ones can be marked (models/dataset.h)
   std::vector<std::string> ignore, only;  // QuantiseOptions that calibration was asked for
   std::vector<EdgeRange> edges;
 

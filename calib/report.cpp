@@ -111,7 +111,7 @@ std::string overlap_text(const Summary& s) {
   if (s.calibration_overlap == 0) return "";
   const bool all = s.calibration_overlap == s.count;
   return fmt::format(" {} calibrated the model: the score says {}.",
-                     all ? "These very photos" : fmt::format("{} of them", s.calibration_overlap),
+                     all ? "These very samples" : fmt::format("{} of them", s.calibration_overlap),
                      all ? "little" : "less than it seems");
 }
 
@@ -126,8 +126,11 @@ std::string accuracy(const Summary& s) {
   };
   row("FP32", s.origin, s.fp32_bytes);
   row("INT8", s.ptq, s.int8_bytes);
-  html += fmt::format("</table><p>{}; drop {:.2f} points; {:.2f} % get FP32's class.{}</p>", counted(s.count, "photo"),
-                      s.drop(), s.ptq.agreement, overlap_text(s));
+  html += fmt::format("</table><p>{}; drop {:.2f} points; {:.2f} % have FP32's best class.{}</p>",
+                      counted(s.count, "sample"), s.drop(), s.ptq.agreement, overlap_text(s));
+  if (s.origin.nds && s.ptq.nds) {
+    html += fmt::format("<p>NDS: FP32 {:.2f} %, INT8 {:.2f} %</p>", *s.origin.nds, *s.ptq.nds);
+  }
   if (!s.float_layers.empty()) {
     html += fmt::format("<p>Left in float: {}</p>", markup_escaped(fmt::format("{}", fmt::join(s.float_layers, ", "))));
   }
@@ -170,7 +173,7 @@ std::string ranking(const Sensitivity& s) {
   return fmt::format(
       "<h2>Sensitivity</h2><p class=\"note\">{} with {}, the costliest first; bars from {:.2f} to {:.2f} {}. {}, {}.{}"
       "</p>{}",
-      what, which, low - 0.5, high, by_score ? "%" : "dB", whole, counted(s.images, "photo"),
+      what, which, low - 0.5, high, by_score ? "%" : "dB", whole, counted(s.images, "sample"),
       s.complete ? "" : " Not finished.", bars_svg(bars, low - 0.5, high, "#1668c4"));
 }
 
@@ -244,7 +247,9 @@ std::string report_html(const Ranges& ranges, const std::optional<Sensitivity>& 
       "</p>",
       markup_escaped(ranges.model), kStyle, markup_escaped(ranges.method), name_of(ranges.scheme), ranges.num_bits,
       ranges.reduce_range ? " (range reduced by one)" : "", name_of(ranges.weights),
-      counted(ranges.images, "calibration photo"));
+      counted(ranges.images, "calibration sample"));
+  if (ranges.seeded)
+    html += "<p>The weights are seeded (random): networks are compared, nothing is right or wrong.</p>";
   if (summary) html += accuracy(*summary);
   if (sensitivity) html += ranking(*sensitivity);
   if (summary) html += noise(*summary);

@@ -64,6 +64,7 @@ json measurement_json(const Measurement& m) {
   j["score"] = m.labelled() ? json(m.score()) : decibels(m.sqnr_db);
   j["top1"] = m.top1 ? json(*m.top1) : json();
   if (m.mean_ap) j["mAP"] = *m.mean_ap;
+  if (m.nds) j["NDS"] = *m.nds;
   j["agreement"] = m.agreement;
   j["sqnr_db"] = decibels(m.sqnr_db);
   j["cosine"] = m.cosine;
@@ -74,6 +75,7 @@ Measurement measurement_from(const json& j) {
   Measurement m;
   if (!j.at("top1").is_null()) m.top1 = j.at("top1").get<double>();
   if (j.contains("mAP")) m.mean_ap = j.at("mAP").get<double>();
+  if (j.contains("NDS")) m.nds = j.at("NDS").get<double>();
   m.agreement = j.at("agreement").get<double>(), m.cosine = j.at("cosine").get<double>();
   m.sqnr_db = j.at("sqnr_db").is_null() ? std::numeric_limits<double>::infinity() : j.at("sqnr_db").get<double>();
   return m;

@@ -19,6 +19,7 @@ namespace octet::calib {
 struct Measurement {
   std::optional<double> top1;     // percent of inputs whose best class is the label
   std::optional<double> mean_ap;  // mAP in percent
+  std::optional<double> nds;      // nuScenes detection score in percent, where there is a mean_ap
   double agreement = 0;           // percent of inputs with the float network's best class
   double sqnr_db = 0;             // signal to quantisation noise of the outputs
   double cosine = 1;              // of the outputs
@@ -38,7 +39,7 @@ struct LayerSensitivity {
 };
 
 struct Sensitivity {
-  std::string model, data;  // data: the photos' hash
+  std::string model, data;  // data: a hash of everything that was measured with
   SensitivityMode mode = SensitivityMode::leave_out;
   std::int64_t images = 0;
   Measurement fp32, int8;                // all float; all INT8
@@ -70,7 +71,7 @@ Sensitivity analyse(const Graph& graph, const Ranges& ranges, const Measure& mea
 // Error when all layers together do not suffice.
 struct AutoIgnore {
   std::vector<std::string> layers;  // names
-  Measurement reached;              // on the photos that chose
+  Measurement reached;              // on the samples that chose
 };
 AutoIgnore choose_ignored(const Graph& graph, const Ranges& ranges, const Sensitivity& sensitivity,
                           const Measure& measure, double points);

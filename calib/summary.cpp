@@ -30,23 +30,24 @@ std::string to_json(const Summary& s) {
     noise.push_back({{"name", edge}, {"sqnr_db", decibels(s.edge_sqnr.at(edge))}});
   }
   for (const auto& [stage, time] : s.seconds) seconds[stage] = time;
-  const json all = {{"model", s.model},
-                    {"method", s.method},
-                    {"metric", s.metric()},
-                    {"count", s.count},
-                    {"origin", s.origin.score()},
-                    {"ptq", s.ptq.score()},
-                    {"drop", s.drop()},
-                    {"agreement", s.ptq.agreement},
-                    {"sqnr_db", decibels(s.ptq.sqnr_db)},
-                    {"cosine", s.ptq.cosine},
-                    {"on_calibration_data", s.calibration_overlap > 0},
-                    {"calibration_overlap", s.calibration_overlap},
-                    {"sizes", {{"fp32", s.fp32_bytes}, {"int8", s.int8_bytes}}},
-                    {"float_layers", s.float_layers},
-                    {"edges", noise},
-                    {"plan", plan},
-                    {"time", seconds}};
+  json all = {{"model", s.model},
+              {"method", s.method},
+              {"metric", s.metric()},
+              {"count", s.count},
+              {"origin", s.origin.score()},
+              {"ptq", s.ptq.score()},
+              {"drop", s.drop()},
+              {"agreement", s.ptq.agreement},
+              {"sqnr_db", decibels(s.ptq.sqnr_db)},
+              {"cosine", s.ptq.cosine},
+              {"on_calibration_data", s.calibration_overlap > 0},
+              {"calibration_overlap", s.calibration_overlap},
+              {"sizes", {{"fp32", s.fp32_bytes}, {"int8", s.int8_bytes}}},
+              {"float_layers", s.float_layers},
+              {"edges", noise},
+              {"plan", plan},
+              {"time", seconds}};
+  if (s.origin.nds && s.ptq.nds) all["NDS"] = {{"origin", *s.origin.nds}, {"ptq", *s.ptq.nds}};
   return all.dump(4) + "\n";
 }
 
@@ -64,6 +65,8 @@ Summary summary_from_json(const std::string& text, const std::string& where) {
     const double origin = j.at("origin").get<double>(), ptq = j.at("ptq").get<double>();
     if (j.at("metric") == "top1") s.origin.top1 = origin, s.ptq.top1 = ptq;
     if (j.at("metric") == "mAP") s.origin.mean_ap = origin, s.ptq.mean_ap = ptq;
+    if (j.contains("NDS"))
+      s.origin.nds = j["NDS"].at("origin").get<double>(), s.ptq.nds = j["NDS"].at("ptq").get<double>();
     s.origin.agreement = 100, s.ptq.agreement = j.at("agreement").get<double>();
     s.origin.sqnr_db = std::numeric_limits<double>::infinity();
     s.ptq.sqnr_db = decibels_from(j.at("sqnr_db")), s.ptq.cosine = j.at("cosine").get<double>();

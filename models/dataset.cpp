@@ -49,6 +49,15 @@ class PhotoDataset final : public Dataset {
     return files;
   }
 
+  std::int64_t labelled() const override {
+    return std::ranges::count_if(photos_, [](const Photo& photo) { return photo.label >= 0; });
+  }
+  std::string truth_hash() const override {
+    Fnv1a hash;
+    for (const Photo& photo : photos_) hash.add(fmt::format("{} ", photo.label));
+    return hex(hash.value());
+  }
+
   std::unique_ptr<Dataset> subset(std::span<const std::size_t> indices) const override {
     std::vector<Photo> chosen;
     for (const std::size_t i : indices) chosen.push_back(photos_.at(i));

@@ -38,6 +38,8 @@ class Dataset {
   virtual const char* noun() const = 0;                          // of one sample: "photo"
   virtual std::vector<std::filesystem::path> files() const = 0;  // one a sample, in the order in which they stream
   std::int64_t count() const { return static_cast<std::int64_t>(files().size()); }
+  virtual std::int64_t labelled() const = 0;   // samples that say what is in them; scores need that of all
+  virtual std::string truth_hash() const = 0;  // of what the samples' labels or annotations say
   // The samples with these indices, in that order.
   virtual std::unique_ptr<Dataset> subset(std::span<const std::size_t> indices) const = 0;
 

@@ -34,19 +34,20 @@ kernels::PlanOptions plan_options(const Preprocess& how, int batch, bool keep_ed
   return options;
 }
 
-// An activation as floats in NHWC order.
+// An activation as floats in NHWC order: reals, or the reals that integers stand for.
 std::vector<float> floats_of(const View& v, const QEdge& edge) {
+  const auto integer = [&](std::int64_t n, std::int64_t y, std::int64_t x, std::int64_t c) -> std::int32_t {
+    if (v.type == DType::s16) return *v.at<std::int16_t>(n, y, x, c);
+    return v.type == DType::u8 ? std::int32_t{*v.at<std::uint8_t>(n, y, x, c)} : *v.at<std::int8_t>(n, y, x, c);
+  };
   std::vector<float> values;
   for (std::int64_t n = 0; n < v.n; ++n) {
     for (std::int64_t y = 0; y < v.h; ++y) {
       for (std::int64_t x = 0; x < v.w; ++x) {
         for (std::int64_t c = 0; c < v.c; ++c) {
-          const auto integer = [&] {
-            return v.type == DType::u8 ? std::int32_t{*v.at<std::uint8_t>(n, y, x, c)}
-                                       : std::int32_t{*v.at<std::int8_t>(n, y, x, c)};
-          };
-          values.push_back(v.type == DType::f32 ? *v.at<float>(n, y, x, c)
-                                                : edge.quant.step * static_cast<float>(integer() - edge.quant.zero));
+          values.push_back(v.type == DType::f32
+                               ? *v.at<float>(n, y, x, c)
+                               : edge.quant.step * static_cast<float>(integer(n, y, x, c) - edge.quant.zero));
         }
       }
     }
@@ -55,19 +56,13 @@ std::vector<float> floats_of(const View& v, const QEdge& edge) {
 }
 
 // The values of every edge that `wanted` accepts, by the edge's name.
-std::map<std::string, std::vector<float>> run_and_keep(const QGraph& network, const Tensor& input,
-                                                       const Preprocess& how, ThreadPool& pool,
-                                                       const std::function<bool(const QEdge&)>& wanted) {
-  const auto count = static_cast<int>(input.shape()[0]);
-  const auto program = kernels::plan(network, plan_options(how, count, true));
-  Context context(program, pool);
-  Tensor output = output_for(*program, count);
+std::map<std::string, std::vector<float>> keep_edges(const QGraph& network, const RunHooked& run,
+                                                     const std::function<bool(const QEdge&)>& wanted) {
   std::map<std::string, std::vector<float>> kept;
-  const Context::Hook hook = [&](EdgeId id, const View& view) {
+  run(network, [&](EdgeId id, const View& view) {
     const QEdge& edge = network.edges[static_cast<std::size_t>(id)];
     if (wanted(edge)) kept[edge.name] = floats_of(view, edge);
-  };
-  context.run(input, output, &hook);
+  });
   return kept;
 }
 
@@ -148,13 +143,11 @@ calib::Measurement Comparison::operator()(const QGraph& network) const {
   return m;
 }
 
-std::vector<EdgeNoise> edge_noise(const Graph& graph, const calib::Ranges& ranges, const PreparedPhotos& photos,
-                                  const Preprocess& how, ThreadPool& pool, int batch) {
-  const Tensor input = slice(photos, 0, std::min<std::int64_t>(batch, photos.count()));
+std::vector<EdgeNoise> edge_noise(const Graph& graph, const calib::Ranges& ranges, const RunHooked& run) {
   // Equalised edges hold other values than the network's own: compare like with like.
   const QGraph real = calib::as_float(calib::float_form(graph, ranges)), integer = calib::quantise(graph, ranges);
-  const auto observed = run_and_keep(real, input, how, pool, [](const QEdge& e) { return !e.observer.empty(); });
-  const auto quantised = run_and_keep(integer, input, how, pool, [](const QEdge& e) { return e.quantised; });
+  const auto observed = keep_edges(real, run, [](const QEdge& e) { return !e.observer.empty(); });
+  const auto quantised = keep_edges(integer, run, [](const QEdge& e) { return e.quantised; });
   std::vector<EdgeNoise> noise;
   for (const calib::EdgeRange& range : ranges.edges) {
     const auto edge = std::ranges::find(real.edges, range.observer, &QEdge::observer);
@@ -164,6 +157,18 @@ std::vector<EdgeNoise> edge_noise(const Graph& graph, const calib::Ranges& range
     noise.push_back({range.observer, sqnr_db(a->second, b->second)});
   }
   return noise;
+}
+
+std::vector<EdgeNoise> edge_noise(const Graph& graph, const calib::Ranges& ranges, const PreparedPhotos& photos,
+                                  const Preprocess& how, ThreadPool& pool, int batch) {
+  const Tensor input = slice(photos, 0, std::min<std::int64_t>(batch, photos.count()));
+  return edge_noise(graph, ranges, [&](const QGraph& network, const Context::Hook& hook) {
+    const auto count = static_cast<int>(input.shape()[0]);
+    const auto program = kernels::plan(network, plan_options(how, count, true));
+    Context context(program, pool);
+    Tensor output = output_for(*program, count);
+    context.run(input, output, &hook);
+  });
 }
 
 }  // namespace octet::models

@@ -44,12 +44,15 @@ class Comparison {
 double sqnr_db(std::span<const float> reference, std::span<const float> other);
 double cosine(std::span<const float> a, std::span<const float> b);
 
-// Signal to quantisation noise at every observed edge, FP32 against INT8 on the same photos (at most `batch` of them):
+// Signal to quantisation noise at every observed edge, FP32 against INT8 on the same input (of photos at most `batch`):
 // the noise of all layers before it included. In the ranges' order; edges that are not quantised are left out.
 struct EdgeNoise {
   std::string observer;
   double sqnr_db;
 };
+// Runs a network, planned to keep its edges, on some input, the same one each time.
+using RunHooked = std::function<void(const QGraph& network, const Context::Hook& hook)>;
+std::vector<EdgeNoise> edge_noise(const Graph& graph, const calib::Ranges& ranges, const RunHooked& run);
 std::vector<EdgeNoise> edge_noise(const Graph& graph, const calib::Ranges& ranges, const PreparedPhotos& photos,
                                   const Preprocess& how, ThreadPool& pool, int batch);
 

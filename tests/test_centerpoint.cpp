@@ -7,42 +7,19 @@
 #include "models/centerpoint/boxes.h"
 #include "models/centerpoint/seeded.h"
 #include "models/loaded_model.h"
+#include "tests/point_frames.h"
 #include "tests/program_oracle.h"
 #include "tests/random_graph.h"
 
 using namespace octet;
 using namespace octet::models;
 using namespace octet::test;
+using octet::testing::checkpoint_of;
 
 namespace {
 
 // The encoder's whole height, 64 x 32 cells: maps of 8 x 4.
 const char* const kSmall = R"({"range": [-3.2, -1.6, -5, 3.2, 1.6, 3], "voxel": [0.1, 0.1, 0.2]})";
-
-// A checkpoint for `graph` as det3d writes it: with counters, in either of spconv's layouts.
-StateDict checkpoint_of(const Graph& graph, bool spconv1, const std::string& prefix = "") {
-  StateDict dict;
-  for (const Node& node : graph.nodes()) {
-    for (const Parameter& p : node.parameters) {
-      Tensor value = p.value;
-      if (node.op == Op::conv_transpose2d && p.key == "weight") value = channels_turned(value, node.groups);
-      if (node.op == Op::sparse_conv && p.key == "weight" && spconv1) {
-        const Shape& s = p.shape;
-        Tensor turned(DType::f32, Shape{s[1], s[2], s[3], s[4], s[0]});
-        const std::int64_t rest = s.elements() / s[0];
-        for (std::int64_t i = 0; i < s.elements(); ++i) {
-          turned.span<float>()[static_cast<std::size_t>(i % rest * s[0] + i / rest)] =
-              value.span<float>()[static_cast<std::size_t>(i)];
-        }
-        value = turned;
-      }
-      dict.insert(prefix + node.name + "." + p.key, value);
-    }
-    if (node.op == Op::batch_norm)
-      dict.insert(prefix + node.name + ".num_batches_tracked", Tensor(DType::s64, Shape{}));
-  }
-  return dict;
-}
 
 bool equal_parameters(const Graph& a, const Graph& b) {
   for (std::size_t i = 0; i < a.nodes().size(); ++i) {

@@ -7,6 +7,7 @@
 
 #include "runtime/io/file.h"
 #include "runtime/io/image.h"
+#include "tests/point_frames.h"
 #include "tests/program.h"
 
 using namespace octet;
@@ -14,23 +15,7 @@ using namespace octet::testing;
 
 namespace {
 
-// 128 x 128 cells: maps of 16 x 16.
-const std::string kConfig = R"({"range": [-6.4, -6.4, -5, 6.4, 6.4, 3], "voxel": [0.1, 0.1, 0.2]})";
-
-// A frame of `n` points on a ground and walls, one record after another.
-std::string write_frame(const TempFolder& folder, const std::string& name, int n, bool reversed = false) {
-  std::vector<float> values;
-  for (int i = 0; i < n; ++i) {
-    const int k = reversed ? n - 1 - i : i;
-    const float angle = 0.37f * static_cast<float>(k), far = 1 + 5 * std::fmod(0.618034f * static_cast<float>(k), 1.0f);
-    const float z = k % 3 == 0 ? -1 + 0.01f * static_cast<float>(k % 200) : -1.7f;
-    const float point[] = {far * std::cos(angle), far * std::sin(angle), z, static_cast<float>(k % 256),
-                           0.05f * static_cast<float>(k % 4)};
-    values.insert(values.end(), point, point + 5);
-  }
-  write_text(folder / name, std::string(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float)));
-  return folder / name;
-}
+const std::string& kConfig = kPointConfig;
 
 // The seeded network as a program, made once: seeding runs it in floats, whose last bits differ between instruction
 // sets.
@@ -54,7 +39,7 @@ Arguments on(const std::string& frame, Arguments more = {}) {
 
 TEST_CASE("octet run centerpoint: boxes as JSON, whatever the order of the points and the instruction set") {
   const TempFolder folder;
-  const std::string frame = write_frame(folder, "a.f32x5.bin", 3000);
+  const std::string frame = write_frame(folder / "a.f32x5.bin", 3000);
   const json result = octet_json(on(frame));
   CHECK(result["points"] == 3000);
   CHECK(result["voxels"].get<int>() > 500);
@@ -68,11 +53,11 @@ TEST_CASE("octet run centerpoint: boxes as JSON, whatever the order of the point
   for (const char* key : {"label", "score", "x", "y", "z", "dx", "dy", "dz", "yaw", "vx", "vy"}) {
     CHECK(result["boxes"][0].contains(key));
   }
-  const std::string reversed = write_frame(folder, "b.f32x5.bin", 3000, true);
+  const std::string reversed = write_frame(folder / "b.f32x5.bin", 3000, true);
   CHECK(octet_json(on(reversed))["boxes"] == result["boxes"]);
   CHECK(octet_json(on(frame), {.environment = {{"OCTET_ISA", "avx2"}}})["boxes"] == result["boxes"]);
 
-  const std::string empty = write_frame(folder, "none.f32x5.bin", 0);
+  const std::string empty = write_frame(folder / "none.f32x5.bin", 0);
   const json none = octet_json(on(empty));
   CHECK(none["points"] == 0);
   CHECK(none["boxes"].empty());
@@ -86,7 +71,8 @@ TEST_CASE("octet run centerpoint: boxes as JSON, whatever the order of the point
 
 TEST_CASE("dumps of two runs: octet diff names the first stage that differs; pictures open") {
   const TempFolder folder;
-  const std::string frame = write_frame(folder, "a.f32x5.bin", 3000), fewer = write_frame(folder, "b.f32x5.bin", 2990);
+  const std::string frame = write_frame(folder / "a.f32x5.bin", 3000),
+                    fewer = write_frame(folder / "b.f32x5.bin", 2990);
   const auto dump = [&](const std::string& of, const std::string& to) {
     return octet_json(on(of, {"--dump-stage", "heads", "--dump", folder / to}));
   };
@@ -118,7 +104,7 @@ TEST_CASE("dumps of two runs: octet diff names the first stage that differs; pic
 
 TEST_CASE("plan, inspect, bench and the example program know a network for points") {
   const TempFolder folder;
-  const std::string frame = write_frame(folder, "a.f32x5.bin", 2000);
+  const std::string frame = write_frame(folder / "a.f32x5.bin", 2000);
   const json plan = octet_json({"plan", program(), "--quiet"});
   int floats = 0;
   for (const json& layer : plan["layers"]) floats += layer["precision"] == "fp32" && layer["macs"].get<double>() > 0;
@@ -138,7 +124,7 @@ TEST_CASE("plan, inspect, bench and the example program know a network for point
 
 TEST_CASE("bad frames and configurations: one line, exit status 1") {
   const TempFolder folder;
-  const std::string frame = write_frame(folder, "a.f32x5.bin", 10);
+  const std::string frame = write_frame(folder / "a.f32x5.bin", 10);
   write_text(folder / "odd.f32x5.bin", std::string(7, 'x'));
   write_text(folder / "plain.bin", std::string(20, 'x'));
   octet_refuses(on(folder / "odd.f32x5.bin"), {"odd.f32x5.bin", "7 bytes"});

@@ -1,8 +1,8 @@
 // mpirun -n K octet calibrate | evaluate: the ranges and counts of a single process, and no half a result when a rank
 // fails. Needs Open MPI's mpirun and octet_mpi.so; skipped, visibly, without them.
 #include <algorithm>
-#include <cstdlib>
 
+#include "tests/mpirun.h"
 #include "tests/photos.h"
 #include "tests/program.h"
 
@@ -10,24 +10,6 @@ using namespace octet;
 using namespace octet::testing;
 
 namespace {
-
-bool have_mpi() {
-  const bool there = fs::exists(program_path("octet_mpi.so")) &&
-                     std::system("mpirun --version >/dev/null 2>&1") == 0;  // NOLINT(cert-env33-c): a fixed command
-  if (!there) MESSAGE("skipped: no mpirun, or octet was built without MPI");
-  return there;
-}
-
-// The sanitiser would report what Open MPI itself leaves behind.
-RunOptions quiet_options() {
-  return {.environment = {{"ASAN_OPTIONS", "detect_leaks=0"}, {"OMPI_MCA_btl_base_warn_component_unused", "0"}}};
-}
-
-Result mpirun(int count, Arguments arguments) {
-  Arguments command = {"mpirun", "-n", std::to_string(count), "--allow-run-as-root", "--oversubscribe"};
-  command.insert(command.end(), arguments.begin(), arguments.end());
-  return run_program(command, quiet_options());
-}
 
 Arguments octet_alone(Arguments arguments) {
   arguments.insert(arguments.begin(), program_path("octet"));

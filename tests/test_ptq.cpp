@@ -184,3 +184,21 @@ TEST_CASE("what ptq, sensitivity and report refuse") {
   octet_refuses({"sensitivity", "catdog", "--data", folder / "data", "--out", folder / "bad.json", "--quiet"},
                 {"bad.json", "version 99"});
 }
+
+TEST_CASE("an analysis is not continued with other weights or other labels") {
+  const TempFolder folder;
+  write_data(folder.path() / "data", 2, 4);
+  const auto analyse = [&](Arguments more) {
+    Arguments a = {"sensitivity",     "catdog",    "--data", folder / "data", "--out",
+                   folder / "s.json", "--threads", "1",      "--leaves-only"};
+    a.insert(a.end(), more.begin(), more.end());
+    const Result result = run_octet(a);
+    CAPTURE(result.err);
+    REQUIRE(result.status == 0);
+    return result.err.find("going on behind") != std::string::npos;
+  };
+  CHECK_FALSE(analyse({}));
+  CHECK(analyse({}));
+  write_text(folder / "labels.csv", "0.bmp,1\n1.bmp,0\n2.bmp,1\n3.bmp,0\n");
+  CHECK_FALSE(analyse({"--labels", folder / "labels.csv"}));
+}

@@ -17,18 +17,36 @@ std::unique_ptr<models::Dataset> open_scored(const models::LoadedModel& model, c
   return models::open_dataset(model, folder, set);
 }
 
-std::unique_ptr<models::Scorer> make_scorer(const Common& common, const Graph& graph, const models::Dataset& data,
-                                            ThreadPool& pool) {
+std::unique_ptr<models::Scorer> make_scorer(const Common& common, const models::LoadedModel& model,
+                                            const models::Dataset& data, ThreadPool& pool) {
+  if (const std::int64_t labelled = data.labelled(); labelled > 0 && labelled < data.count()) {
+    note(common, fmt::format("{} of {} have labels or annotations; a score needs all of them, so networks are compared "
+                             "with the float one instead",
+                             labelled, counted(data.count(), data.noun())));
+  }
   examples::ProgressBar progress(fmt::format("{}s", data.noun()), common.quiet);
-  return data.scorer(graph, pool, common.batch_size,
+  return data.scorer(*model.graph, pool, common.batch_size,
                      [&](std::int64_t done, std::int64_t total) { progress.update(done, total); });
 }
 
-calib::Sensitivity analyse_resumably(const Common& common, const Graph& graph, const calib::Ranges& ranges,
-                                     models::Scorer& scorer, calib::SensitivityMode mode, bool blocks,
-                                     const models::Dataset& dataset, const std::filesystem::path& out) {
+std::string model_hash(const models::LoadedModel& model) {
   Fnv1a hash;
-  hash.add(models::set_hash(dataset.files())), hash.add(calib::to_json(ranges)), hash.add(blocks ? "blocks" : "leaves");
+  hash.add(model.points ? models::to_json(*model.points) : models::to_json(model.preprocess));
+  for (const Node& node : model.graph->nodes()) {
+    for (const Parameter& p : node.parameters) {
+      hash.add(std::string_view(reinterpret_cast<const char*>(p.value.raw()), p.value.bytes()));
+    }
+  }
+  return hex(hash.value());
+}
+
+calib::Sensitivity analyse_resumably(const Common& common, const models::LoadedModel& model,
+                                     const calib::Ranges& ranges, models::Scorer& scorer, calib::SensitivityMode mode,
+                                     bool blocks, const models::Dataset& dataset, const std::filesystem::path& out) {
+  Fnv1a hash;
+  const Graph& graph = *model.graph;
+  hash.add(model_hash(model)), hash.add(models::set_hash(dataset.files())), hash.add(dataset.truth_hash()),
+      hash.add(calib::to_json(ranges)), hash.add(blocks ? "blocks" : "leaves");
   const std::string data = hex(hash.value());
   calib::SensitivityOptions options{.mode = mode, .blocks = blocks};
   std::error_code error;

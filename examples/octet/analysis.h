@@ -11,14 +11,16 @@ namespace octet::cli {
 std::unique_ptr<models::Dataset> open_scored(const models::LoadedModel& model, const std::filesystem::path& folder,
                                              const std::optional<std::string>& labels, std::int64_t skip,
                                              std::int64_t limit);
-std::unique_ptr<models::Scorer> make_scorer(const Common& common, const Graph& graph, const models::Dataset& data,
-                                            ThreadPool& pool);
+std::unique_ptr<models::Scorer> make_scorer(const Common& common, const models::LoadedModel& model,
+                                            const models::Dataset& data, ThreadPool& pool);
+// Of the model's weights and of how it reads a sample.
+std::string model_hash(const models::LoadedModel& model);
 
-// Writes `out` after every layer. When `out` holds an analysis of the same network, ranges, mode and data, what it
-// has measured is kept.
-calib::Sensitivity analyse_resumably(const Common& common, const Graph& graph, const calib::Ranges& ranges,
-                                     models::Scorer& scorer, calib::SensitivityMode mode, bool blocks,
-                                     const models::Dataset& data, const std::filesystem::path& out);
+// Writes `out` after every layer. When `out` holds an analysis of the same network, weights, ranges, mode and data,
+// what it has measured is kept.
+calib::Sensitivity analyse_resumably(const Common& common, const models::LoadedModel& model,
+                                     const calib::Ranges& ranges, models::Scorer& scorer, calib::SensitivityMode mode,
+                                     bool blocks, const models::Dataset& data, const std::filesystem::path& out);
 
 std::string sensitivity_table(const calib::Sensitivity& sensitivity, int top);
 

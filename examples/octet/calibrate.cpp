@@ -1,4 +1,4 @@
-// octet calibrate: photos in, ranges.json out; by one process or, under mpirun, by several.
+// octet calibrate: photos or frames in, ranges.json out; by one process or, under mpirun, by several.
 #include "calib/quantise.h"
 #include "examples/common/terminal.h"
 #include "examples/octet/calibration.h"
@@ -55,12 +55,14 @@ int run(Options o) {
 }  // namespace
 
 Command add_calibrate(CLI::App& app) {
-  CLI::App* command = app.add_subcommand("calibrate", "find the ranges of a model's activations on photos");
+  CLI::App* command = app.add_subcommand("calibrate", "find the ranges of a model's activations on photos or frames");
   auto o = std::make_shared<Options>();
   add_common(*command, o->common);
   add_image_flags(*command, o->common);
   command->get_option("MODEL")->description("a model's name (octet models) or an .onnx file");
-  command->add_option("--data", o->data, "folder of photos (its sub-folder calibration or train, where there is one)")
+  command
+      ->add_option("--data", o->data,
+                   "folder of photos or frames (its sub-folder calibration or train, where there is one)")
       ->required();
   command->add_option("--out", o->out, "the ranges.json to write")->required();
   add_calibration_flags(*command, o->flags);

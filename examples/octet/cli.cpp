@@ -93,7 +93,7 @@ void add_common(CLI::App& app, Common& c) {
       ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
       ->capture_default_str();
   app.add_option("--threads", c.threads, "0: all processors")->check(CLI::Range(0, 1024))->capture_default_str();
-  app.add_option("--batch-size", c.batch_size, "photos that go through the network together")
+  app.add_option("--batch-size", c.batch_size, "photos that go through the network together; frames go one by one")
       ->check(CLI::Range(1, 4096))
       ->capture_default_str();
   app.add_option("--skip", c.skip, "leave out the first N of the sorted files")->check(at_least(0));

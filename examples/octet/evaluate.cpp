@@ -1,8 +1,10 @@
-// octet evaluate: accuracy, speed and size on a folder of labelled photos; by one process or, under mpirun, by several.
+// octet evaluate: accuracy, speed and size on a folder of labelled photos or annotated frames; by one process or, under
+// mpirun, by several.
 #include <algorithm>
 
 #include "examples/common/terminal.h"
 #include "examples/octet/cli.h"
+#include "examples/octet/evaluate_points.h"
 #include "examples/octet/ranks.h"
 #include "models/dataset.h"
 #include "runtime/error.h"
@@ -14,6 +16,7 @@ struct Options {
   Common common;
   std::string data, weights;
   std::optional<std::string> labels;
+  PointFlags points;
 };
 
 // The photos of this rank's batches; without mpirun all of them.
@@ -58,6 +61,12 @@ int run(Options o) {
   models::LoadedModel model = load(o.common, quantise);
   require(!model.seeded, "{}: seeded weights have no accuracy; give --weights", model.name);
   const auto folder = models::part_of(o.data, models::Part::test);
+  if (model.points) {
+    require(!o.labels, "--labels is for photos; annotations of frames stand beside them (NAME.annotations.json)");
+    return evaluate_points(o.common, model, folder, o.points);
+  }
+  require(o.points.format.empty() && o.points.fifth == "guess",
+          "--points and --fifth are for networks of points; {} takes photos", model.name);
   models::PhotoSetOptions set{.skip = o.common.skip, .limit = o.common.limit};
   if (o.labels) set.labels = *o.labels;
   // A model file without names for its classes: the folders' names, in alphabetical order.
@@ -121,13 +130,14 @@ int run(Options o) {
 }  // namespace
 
 Command add_evaluate(CLI::App& app) {
-  CLI::App* command = app.add_subcommand("evaluate", "accuracy, speed and size on labelled photos");
+  CLI::App* command = app.add_subcommand("evaluate", "accuracy, speed and size on labelled photos or annotated frames");
   auto o = std::make_shared<Options>();
   add_common(*command, o->common);
   add_image_flags(*command, o->common);
-  command->add_option("--data", o->data, "folder of photos (its sub-folder test or val, where there is one)")
+  command->add_option("--data", o->data, "folder of photos or frames (its sub-folder test or val, where there is one)")
       ->required();
   command->add_option("--labels", o->labels, "CSV: file, class index");
+  add_point_format_flags(*command, o->points);
   command->add_option("--weights-granularity", o->weights, "one step for each output channel, or one for all")
       ->check(CLI::IsMember({"channel", "tensor"}));
   return {command, [o] { return run(*o); }};

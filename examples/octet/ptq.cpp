@@ -102,15 +102,11 @@ std::string Ptq::fingerprint() const {
                        f.percentile, f.bins, f.start_bin, f.stride, f.num_bits, f.batches, f.reduce_range,
                        f.share_add_range, f.after_pool, f.fold_after, fmt::join(f.only, "\n"),
                        fmt::join(f.ignore, "\n"), o_.common.batch_size, o_.sensitivity));
-  hash.add(fmt::format("{} {} {} {}", o_.auto_ignore.value_or(-1), f.equalize, f.bias_correct,
-                       models::to_json(model_.preprocess)));
-  hash.add(models::set_hash(calibration_->files()) + models::set_hash(scored_->files()));
-  if (choosing_) hash.add(models::set_hash(choosing_->files()));
-  for (const Node& node : model_.graph->nodes()) {
-    for (const Parameter& p : node.parameters) {
-      hash.add(std::string_view(reinterpret_cast<const char*>(p.value.raw()), p.value.bytes()));
-    }
+  hash.add(fmt::format("{} {} {}", o_.auto_ignore.value_or(-1), f.equalize, f.bias_correct));
+  for (const auto* data : {&calibration_, &scored_, &choosing_}) {
+    if (*data) hash.add(models::set_hash((*data)->files()) + (*data)->truth_hash());
   }
+  hash.add(model_hash(model_));
   return hex(hash.value());
 }
 
@@ -147,10 +143,10 @@ calib::Ranges Ptq::calibrate() {
 calib::Sensitivity Ptq::analyse(const calib::Ranges& ranges) {
   stage("Beginning Sensitive Analysis");
   std::unique_ptr<models::Scorer> other;
-  if (choosing_) other = make_scorer(o_.common, *model_.graph, *choosing_, *pool_);
+  if (choosing_) other = make_scorer(o_.common, model_, *choosing_, *pool_);
   models::Scorer& scorer = choosing_ ? *other : *scorer_;
-  calib::Sensitivity s = analyse_resumably(o_.common, *model_.graph, ranges, scorer, calib::SensitivityMode::leave_out,
-                                           true, choosing_ ? *choosing_ : *scored_, file("sensitivity.json"));
+  calib::Sensitivity s = analyse_resumably(o_.common, model_, ranges, scorer, calib::SensitivityMode::leave_out, true,
+                                           choosing_ ? *choosing_ : *scored_, file("sensitivity.json"));
   if (!o_.common.json && !o_.common.quiet) fmt::print("{}\n", sensitivity_table(s, 10));
   if (!choosing_) return s;
   const auto measure = [&](const QGraph& network) { return scorer.measure(network); };
@@ -192,9 +188,16 @@ calib::Summary Ptq::evaluate(const calib::Ranges& ranges) {
 }
 
 void Ptq::print(const calib::Summary& s) const {
-  examples::Table table({"", s.origin.mean_ap ? "mAP %" : s.origin.top1 ? "top-1 %" : "same class %", "size"});
-  table.add({"Origin", fmt::format("{:.2f}", s.origin.score()), examples::human_bytes(s.fp32_bytes)});
-  table.add({"PTQ", fmt::format("{:.2f}", s.ptq.score()), examples::human_bytes(s.int8_bytes)});
+  const bool nds = s.origin.nds && s.ptq.nds;
+  std::vector<std::string> header{"", s.origin.mean_ap ? "mAP %" : s.origin.top1 ? "top-1 %" : "same class %", "size"};
+  if (nds) header.insert(header.begin() + 2, "NDS %");
+  examples::Table table(header);
+  const auto row = [&](const char* name, const calib::Measurement& m, std::int64_t bytes) {
+    std::vector<std::string> cells{name, fmt::format("{:.2f}", m.score()), examples::human_bytes(bytes)};
+    if (nds) cells.insert(cells.begin() + 2, fmt::format("{:.2f}", *m.nds));
+    table.add(std::move(cells));
+  };
+  row("Origin", s.origin, s.fp32_bytes), row("PTQ", s.ptq, s.int8_bytes);
   fmt::print("\n{}\n{}; drop {:.2f} points; outputs {:.1f} dB over their noise\n", table.str(),
              counted(s.count, scored_->noun()), s.drop(), s.ptq.sqnr_db);
   if (!s.float_layers.empty()) fmt::print("in float: {}\n", fmt::join(s.float_layers, ", "));
@@ -210,7 +213,7 @@ int Ptq::run() {
     calib::Ranges ranges = timed("calibrate", [&] { return calibrate(); });
     stage("Evaluate Origin");
     const calib::Measurement origin = timed("origin", [&] {
-      scorer_ = make_scorer(o_.common, *model_.graph, *scored_, *pool_);
+      scorer_ = make_scorer(o_.common, model_, *scored_, *pool_);
       return scorer_->measure(calib::as_float(*model_.graph));
     });
     if (o_.sensitivity) timed("sensitivity", [&] { return analyse(ranges); });
@@ -244,11 +247,13 @@ Command add_ptq(CLI::App& app) {
   add_common(*command, o->common);
   add_image_flags(*command, o->common);
   command->get_option("MODEL")->description("a model's name (octet models) or an .onnx file");
-  command->add_option("--data", o->data, "photos that calibrate (the sub-folder calibration or train, if there is one)")
+  command
+      ->add_option("--data", o->data,
+                   "photos or frames that calibrate (sub-folder calibration or train, if there is one)")
       ->required();
-  command->add_option("--eval-data", o->eval_data, "photos that score (default: the sub-folder test or val of --data)");
+  command->add_option("--eval-data", o->eval_data, "those that score (default: the sub-folder test or val of --data)");
   command->add_option("--eval-skip", o->eval_skip, "leave out the first N of those")->check(at_least(0));
-  command->add_option("--eval-limit", o->eval_limit, "score at most N photos")->check(at_least(1));
+  command->add_option("--eval-limit", o->eval_limit, "score at most N")->check(at_least(1));
   command->add_option("--labels", o->labels, "CSV: file, class index");
   command->add_option("--out", o->out, "folder for the results; an interrupted run goes on there")->required();
   command->add_flag("--sensitivity,!--no-sensitivity", o->sensitivity, "rank the layers (on by default)");

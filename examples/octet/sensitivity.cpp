@@ -26,11 +26,11 @@ int run(const Options& o) {
   const auto folder = o.eval_data ? std::filesystem::path(*o.eval_data) : models::part_of(o.data, models::Part::test);
   const auto data = open_scored(model, folder, o.labels, o.common.skip, o.common.limit);
   const auto pool = make_pool(o.common);
-  const auto scorer = make_scorer(o.common, *model.graph, *data, *pool);
+  const auto scorer = make_scorer(o.common, model, *data, *pool);
 
   const auto mode = o.mode == "alone" ? calib::SensitivityMode::alone : calib::SensitivityMode::leave_out;
   const calib::Sensitivity result =
-      analyse_resumably(o.common, *model.graph, *model.ranges, *scorer, mode, !o.leaves_only, *data, o.out);
+      analyse_resumably(o.common, model, *model.ranges, *scorer, mode, !o.leaves_only, *data, o.out);
   if (o.common.json) {
     print_json(json::parse(calib::to_json(result)));
     return 0;
@@ -51,9 +51,9 @@ Command add_sensitivity(CLI::App& app) {
   add_common(*command, o->common);
   add_image_flags(*command, o->common);
   command->get_option("MODEL")->description("a model's name (octet models) or an .onnx file");
-  command->add_option("--data", o->data, "folder of photos (its sub-folder test or val, where there is one)")
+  command->add_option("--data", o->data, "folder of photos or frames (its sub-folder test or val, where there is one)")
       ->required();
-  command->add_option("--eval-data", o->eval_data, "folder of photos that score instead");
+  command->add_option("--eval-data", o->eval_data, "folder of those that score instead");
   command->add_option("--labels", o->labels, "CSV: file, class index");
   command->add_option("--out", o->out, "the JSON to write, again after every layer; an interrupted run goes on")
       ->required();

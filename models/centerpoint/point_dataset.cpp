@@ -1,12 +1,13 @@
 #include "models/centerpoint/point_dataset.h"
 
 #include <algorithm>
-#include <map>
 
 #include "calib/quantise.h"
 #include "models/centerpoint/detector.h"
+#include "models/centerpoint/scored_frame.h"
 #include "models/data_files.h"
 #include "runtime/error.h"
+#include "runtime/hash.h"
 #include "runtime/io/points.h"
 
 namespace octet::models {
@@ -17,6 +18,8 @@ using Files = std::vector<fs::path>;
 
 constexpr int kFeatures = 5;
 
+constexpr std::size_t kMostCompared = 32;  // annotated frames whose maps are kept and compared: 9 MB each
+
 SparseTensor voxels_of(const fs::path& file, const CenterPointConfig& config, ThreadPool& pool) {
   kernels::Voxeliser voxeliser(voxel_options(config));
   SparseTensor voxels;
@@ -25,68 +28,89 @@ SparseTensor voxels_of(const fs::path& file, const CenterPointConfig& config, Th
   return voxels;
 }
 
-// The maps of all frames, one after another; `each` may watch the edges.
-std::vector<float> maps_of(const QGraph& network, const std::vector<SparseTensor>& frames, ThreadPool& pool,
-                           const Context::Hook* hook = nullptr) {
-  kernels::PlanOptions options;
-  options.keep_edges = hook != nullptr;
-  const auto program = kernels::plan(network, options);
-  Context context(program, pool);
-  const Shape& s = program->output_like.shape();
-  Tensor maps(DType::f32, Shape{1, s[0], s[1], s[2]});
-  std::vector<float> all;
-  for (const SparseTensor& frame : frames) {
-    context.run(frame, maps, hook);
-    const auto values = maps.span<float>();
-    all.insert(all.end(), values.begin(), values.end());
+// A network made ready for frame after frame.
+class Runner {
+ public:
+  Runner(const QGraph& network, ThreadPool& pool, bool keep_edges = false) {
+    kernels::PlanOptions options;
+    options.keep_edges = keep_edges;
+    program_ = kernels::plan(network, options);
+    context_ = std::make_unique<Context>(program_, pool);
+    const Shape& s = program_->output_like.shape();
+    maps_ = Tensor(DType::f32, Shape{1, s[0], s[1], s[2]});
   }
-  return all;
-}
+  // The maps, until the next call.
+  std::span<const float> run(const SparseTensor& frame, const Context::Hook* hook = nullptr) {
+    context_->run(frame, maps_, hook);
+    return maps_.span<float>();
+  }
 
+ private:
+  std::shared_ptr<const Program> program_;
+  std::unique_ptr<Context> context_;
+  Tensor maps_;
+};
+
+// Frames are read again for every network: the voxels of a thousand would take gigabytes, and reading them a hundredth
+// of the time that the network takes. What is kept is the float network's maps.
 class FrameScorer final : public Scorer {
  public:
-  FrameScorer(const Graph& graph, const CenterPointConfig& config, std::vector<SparseTensor> frames, ThreadPool& pool)
-      : config_(config), frames_(std::move(frames)), pool_(pool) {
-    reference_ = maps_of(calib::as_float(graph), frames_, pool_);
+  FrameScorer(const Graph& graph, const CenterPointConfig& config, Files files, std::vector<Annotations> truth,
+              ThreadPool& pool, const DatasetProgress& progress)
+      : config_(config), files_(std::move(files)), truth_(std::move(truth)), pool_(pool) {
+    if (!truth_.empty()) score_frame({}, {}, config_);  // classes that cannot be scored: said before long work
+    const QGraph real = calib::as_float(graph);
+    Runner runner(real, pool_);
+    const std::size_t compared = truth_.empty() ? files_.size() : std::min(kMostCompared, files_.size());
+    for (std::size_t i = 0; i < compared; ++i) {
+      const auto maps = runner.run(voxels_of(files_[i], config_, pool_));
+      reference_.insert(reference_.end(), maps.begin(), maps.end());
+      if (progress) progress(static_cast<std::int64_t>(i) + 1, static_cast<std::int64_t>(compared));
+    }
   }
 
   calib::Measurement measure(const QGraph& network) override {
-    const std::vector<float> maps = maps_of(network, frames_, pool_);
+    Runner runner(network, pool_);
+    std::vector<float> compared;
+    std::vector<FrameMatches> matches;
+    for (std::size_t i = 0; i < files_.size(); ++i) {
+      const auto maps = runner.run(voxels_of(files_[i], config_, pool_));
+      if (compared.size() < reference_.size()) compared.insert(compared.end(), maps.begin(), maps.end());
+      if (truth_.empty()) continue;
+      DecodeCounts counts;
+      matches.push_back(score_frame(truth_[i], boxes_of(maps, config_, counts), config_));
+    }
     calib::Measurement m;
-    m.agreement = agreement(maps);
-    m.sqnr_db = sqnr_db(reference_, maps);
-    m.cosine = cosine(reference_, maps);
+    if (!truth_.empty()) {
+      const DetectionMetrics metrics = metrics_of(matches, nuscenes_rules());
+      m.mean_ap = 100 * metrics.mean_ap, m.nds = 100 * metrics.nds;
+    }
+    m.agreement = agreement(compared);
+    m.sqnr_db = sqnr_db(reference_, compared);
+    m.cosine = cosine(reference_, compared);
     return m;
   }
 
   // Of the first frame.
   std::vector<EdgeNoise> edge_noise(const Graph& graph, const calib::Ranges& ranges) override {
-    const QGraph real = calib::as_float(calib::float_form(graph, ranges)), integer = calib::quantise(graph, ranges);
-    const auto a = edges_of(real), b = edges_of(integer);
-    std::vector<EdgeNoise> noise;
-    for (const calib::EdgeRange& range : ranges.edges) {
-      const auto edge = std::ranges::find(real.edges, range.observer, &QEdge::observer);
-      if (edge == real.edges.end() || !a.contains(edge->name) || !b.contains(edge->name)) continue;
-      const auto &reference = a.at(edge->name), &other = b.at(edge->name);
-      if (reference.size() == other.size()) noise.push_back({range.observer, sqnr_db(reference, other)});
-    }
-    return noise;
+    const SparseTensor frame = voxels_of(files_.front(), config_, pool_);
+    return models::edge_noise(graph, ranges, [&](const QGraph& network, const Context::Hook& hook) {
+      Runner(network, pool_, true).run(frame, &hook);
+    });
   }
 
  private:
   // Of all cells and tasks, the share (percent) in which the best class is the same.
-  double agreement(const std::vector<float>& maps) const {
+  double agreement(std::span<const float> maps) const {
     const HeadMaps heads = head_maps(config_);
     const auto cells = static_cast<std::size_t>(config_.map_width() * config_.map_height());
     const std::size_t size = cells * static_cast<std::size_t>(heads.channels);
     std::int64_t same = 0, all = 0;
-    for (std::size_t frame = 0; frame < frames_.size(); ++frame) {
+    for (std::size_t frame = 0; frame < maps.size(); frame += size) {
       for (const TaskMaps& task : heads.tasks) {
-        const auto best = [&](const std::vector<float>& of, std::size_t cell) {
+        const auto best = [&](std::span<const float> of, std::size_t cell) {
           int winner = 0;
-          const auto logit = [&](int c) {
-            return of[frame * size + static_cast<std::size_t>(task.hm + c) * cells + cell];
-          };
+          const auto logit = [&](int c) { return of[frame + static_cast<std::size_t>(task.hm + c) * cells + cell]; };
           for (int c = 1; c < task.classes; ++c) winner = logit(c) > logit(winner) ? c : winner;
           return winner;
         };
@@ -98,46 +122,37 @@ class FrameScorer final : public Scorer {
     return all == 0 ? 100.0 : 100.0 * static_cast<double>(same) / static_cast<double>(all);
   }
 
-  // Every edge by name: reals, or integers as the reals they stand for (which then win).
-  std::map<std::string, std::vector<float>> edges_of(const QGraph& network) {
-    std::map<std::string, std::vector<float>> edges;
-    const Context::Hook hook = [&](EdgeId id, const View& v) {
-      const QEdge& edge = network.edges[static_cast<std::size_t>(id)];
-      std::vector<float>& values = edges[edge.name];
-      values.clear();
-      for (std::int64_t y = 0; y < v.h; ++y) {
-        for (std::int64_t x = 0; x < v.w; ++x) {
-          for (std::int64_t c = 0; c < v.c; ++c) values.push_back(real_of(edge, v, y, x, c));
-        }
-      }
-    };
-    maps_of(network, {frames_.front()}, pool_, &hook);
-    return edges;
-  }
-  static float real_of(const QEdge& edge, const View& v, std::int64_t y, std::int64_t x, std::int64_t c) {
-    if (v.type == DType::f32) return *v.at<float>(0, y, x, c);
-    const std::int32_t q = v.type == DType::s16  ? *v.at<std::int16_t>(0, y, x, c)
-                           : v.type == DType::u8 ? *v.at<std::uint8_t>(0, y, x, c)
-                                                 : *v.at<std::int8_t>(0, y, x, c);
-    return edge.quant.step * static_cast<float>(q - edge.quant.zero);
-  }
-
   CenterPointConfig config_;
-  std::vector<SparseTensor> frames_;
+  Files files_;
+  std::vector<Annotations> truth_;  // of every frame, or empty
   ThreadPool& pool_;
-  std::vector<float> reference_;
+  std::vector<float> reference_;  // the float network's maps, frame after frame
 };
 
 class FrameDataset final : public Dataset {
  public:
-  FrameDataset(Files files, const CenterPointConfig& config) : files_(std::move(files)), config_(config) {}
+  // Without `annotated`, annotations are not looked for: of random weights they say nothing.
+  FrameDataset(Files files, const CenterPointConfig& config, bool annotated)
+      : files_(std::move(files)), config_(config), annotated_(annotated) {}
 
   const char* noun() const override { return "frame"; }
   Files files() const override { return files_; }
+  std::int64_t labelled() const override {
+    if (!annotated_) return 0;
+    return std::ranges::count_if(files_, [](const fs::path& file) { return annotations_beside(file).has_value(); });
+  }
+  std::string truth_hash() const override {
+    Fnv1a hash;
+    for (const fs::path& file : files_) {
+      const auto beside = annotations_beside(file);
+      hash.add(beside ? sample_hash(*beside) : "none");
+    }
+    return hex(hash.value());
+  }
   std::unique_ptr<Dataset> subset(std::span<const std::size_t> indices) const override {
     Files chosen;
     for (const std::size_t i : indices) chosen.push_back(files_.at(i));
-    return std::make_unique<FrameDataset>(std::move(chosen), config_);
+    return std::make_unique<FrameDataset>(std::move(chosen), config_, annotated_);
   }
   kernels::PlanOptions plan_options() const override { return {}; }
   int most_at_once() const override { return 1; }
@@ -153,17 +168,17 @@ class FrameDataset final : public Dataset {
 
   std::unique_ptr<Scorer> scorer(const Graph& graph, ThreadPool& pool, int,
                                  const DatasetProgress& progress) const override {
-    std::vector<SparseTensor> frames;
-    for (const fs::path& file : files_) {
-      frames.push_back(voxels_of(file, config_, pool));
-      if (progress) progress(static_cast<std::int64_t>(frames.size()), count());
+    std::vector<Annotations> truth;
+    for (const fs::path& file : labelled() == count() ? files_ : Files{}) {
+      truth.push_back(read_annotations(*annotations_beside(file)));
     }
-    return std::make_unique<FrameScorer>(graph, config_, std::move(frames), pool);
+    return std::make_unique<FrameScorer>(graph, config_, files_, std::move(truth), pool, progress);
   }
 
  private:
   Files files_;
   CenterPointConfig config_;
+  bool annotated_;
 };
 
 }  // namespace
@@ -173,7 +188,7 @@ std::unique_ptr<Dataset> open_frames(const LoadedModel& model, const fs::path& f
   require(!options.labels, "{}: frames of points have no labels here", options.labels->string());
   Files files = list_point_files(folder, false);
   files = selected_files(std::move(files), options.skip, options.limit, fmt::format("frames in {}", folder.string()));
-  return std::make_unique<FrameDataset>(std::move(files), *model.points);
+  return std::make_unique<FrameDataset>(std::move(files), *model.points, !model.seeded);
 }
 
 }  // namespace octet::models

@@ -1,0 +1,204 @@
+#include "examples/octet/evaluate_points.h"
+
+#include <fmt/format.h>
+#include <algorithm>
+#include <cmath>
+
+#include "examples/common/terminal.h"
+#include "examples/octet/ranks.h"
+#include "models/centerpoint/scored_frame.h"
+#include "models/dataset.h"
+#include "runtime/error.h"
+
+namespace octet::cli {
+namespace {
+
+namespace fs = std::filesystem;
+using models::FrameMatches, models::kTpErrorNames, models::kTpErrors, models::TpErrors;
+
+struct Frames {
+  std::vector<std::pair<std::int64_t, FrameMatches>> matches;  // with the frame's index
+  std::vector<double> latency_ms;
+  double per_second = 0;
+};
+
+json number_or_null(double value) { return std::isnan(value) ? json() : json(value); }
+
+// The matches of a frame as text between ranks: [class: [true boxes, [[score, matched, errors ...], ...]], ...].
+json pack(const FrameMatches& frame) {
+  json classes = json::array();
+  for (const models::ClassMatches& c : frame) {
+    json found = json::array();
+    for (const auto& f : c.found) {
+      json row = {f.score, f.matched};
+      for (const double e : f.errors) row.push_back(number_or_null(e));
+      found.push_back(std::move(row));
+    }
+    classes.push_back({c.truth, std::move(found)});
+  }
+  return classes;
+}
+FrameMatches unpack(const json& classes) {
+  FrameMatches frame;
+  for (const json& c : classes) {
+    models::ClassMatches& own = frame.emplace_back();
+    own.truth = c[0].get<std::int64_t>();
+    for (const json& row : c[1]) {
+      auto& found = own.found.emplace_back();
+      found.score = row[0].get<double>(), found.matched = row[1].get<std::uint8_t>();
+      for (std::size_t e = 0; e < kTpErrors; ++e)
+        found.errors[e] = row[2 + e].is_null() ? NAN : row[2 + e].get<double>();
+    }
+  }
+  return frame;
+}
+
+// On rank 0: the frames of all ranks, in order. Ranks run side by side, so their frames a second add up.
+Frames together(Frames own) {
+  if (ranks().size() == 1) return own;
+  json packed = json::array();
+  for (const auto& [index, frame] : own.matches) packed.push_back({index, pack(frame)});
+  const json mine = {{"frames", packed}, {"latency_ms", own.latency_ms}, {"per_second", own.per_second}};
+  Frames all;
+  for (const std::string& text : ranks().gather(mine.dump())) {
+    const json one = json::parse(text);
+    for (const json& frame : one["frames"]) all.matches.emplace_back(frame[0].get<std::int64_t>(), unpack(frame[1]));
+    const auto latency = one["latency_ms"].get<std::vector<double>>();
+    all.latency_ms.insert(all.latency_ms.end(), latency.begin(), latency.end());
+    all.per_second += one["per_second"].get<double>();
+  }
+  std::ranges::sort(all.matches, {}, [](const auto& frame) { return frame.first; });
+  return all;
+}
+
+// Before long work: every frame has annotations, and they can be read.
+std::vector<models::Annotations> annotations_of(const std::vector<fs::path>& files) {
+  std::vector<models::Annotations> all;
+  for (const fs::path& file : files) {
+    const auto beside = models::annotations_beside(file);
+    require(beside.has_value(), "{}: no annotations beside it (NAME.annotations.json); mAP needs them for every frame",
+            file.string());
+    all.push_back(models::read_annotations(*beside));
+  }
+  return all;
+}
+
+Frames score(const Common& common, models::Detector& detector, const PointFlags& flags,
+             const std::vector<fs::path>& files) {
+  const std::vector<models::Annotations> truth = annotations_of(files);
+  Frames frames;
+  double seconds = 0;
+  examples::ProgressBar progress("frames", common.quiet);
+  for (std::size_t i = 0; i < files.size(); ++i) {
+    if (!mine(static_cast<std::int64_t>(i))) continue;
+    const PointCloud cloud = load_frame(common, flags, files[i]);
+    const models::Detection d = detector.run(cloud.points);
+    frames.matches.emplace_back(static_cast<std::int64_t>(i), score_frame(truth[i], d.boxes, detector.config()));
+    frames.latency_ms.push_back(d.total_ms());
+    seconds += d.total_ms() / 1000;
+    progress.update(static_cast<std::int64_t>(i) + 1, static_cast<std::int64_t>(files.size()));
+  }
+  if (seconds > 0) frames.per_second = static_cast<double>(frames.matches.size()) / seconds;
+  return frames;
+}
+
+json errors_json(const TpErrors& errors, const std::string& prefix) {
+  json j = json::object();
+  for (std::size_t e = 0; e < kTpErrors; ++e) j[prefix + kTpErrorNames[e]] = number_or_null(errors[e]);
+  return j;
+}
+
+json per_class(const models::DetectionMetrics& m) {
+  json all = json::object();
+  for (const models::ClassMetrics& c : m.classes) {
+    json by_distance = json::object();
+    const auto& thresholds = models::nuscenes_rules().thresholds;
+    for (std::size_t t = 0; t < thresholds.size(); ++t)
+      by_distance[fmt::format("{:.1f}", thresholds[t])] = 100 * c.ap[t];
+    all[c.name] = {{"AP", 100 * c.mean_ap()}, {"AP_by_distance", by_distance}};
+    all[c.name].update(errors_json(c.errors, ""));
+    all[c.name].update(json{{"annotations", c.truth}, {"boxes", c.found}, {"range", c.range}});
+  }
+  return all;
+}
+
+std::string metrics_table(const models::DetectionMetrics& m) {
+  examples::Table table({"class", "AP %", "0.5 m", "1 m", "2 m", "4 m", "ATE m", "ASE", "AOE rad", "AVE m/s", "AAE",
+                         "annotations", "boxes"});
+  const auto error = [](double e) { return std::isnan(e) ? std::string("-") : fmt::format("{:.3f}", e); };
+  for (const models::ClassMetrics& c : m.classes) {
+    std::vector<std::string> row{c.name, fmt::format("{:.2f}", 100 * c.mean_ap())};
+    for (const double ap : c.ap) row.push_back(fmt::format("{:.2f}", 100 * ap));
+    for (const double e : c.errors) row.push_back(error(e));
+    row.push_back(std::to_string(c.truth)), row.push_back(std::to_string(c.found));
+    table.add(std::move(row));
+  }
+  std::vector<std::string> mean{"mean", fmt::format("{:.2f}", 100 * m.mean_ap), "", "", "", ""};
+  for (const double e : m.errors) mean.push_back(error(e));
+  table.add(std::move(mean));
+  return table.str();
+}
+
+void print(const json& j, const models::DetectionMetrics& m, const fs::path& folder, const std::string& overlap) {
+  fmt::print("{}\nmAP {:.2f} %, NDS {:.2f} %: {}, {}, {} of {}\n", metrics_table(m), 100 * m.mean_ap, 100 * m.nds,
+             j["model"].get<std::string>(), j["precision"].get<std::string>(),
+             counted(j["count"].get<std::int64_t>(), "frame"), folder.string());
+  std::vector<std::string> missing;
+  for (const models::ClassMetrics& c : m.classes) {
+    if (c.truth == 0) missing.push_back(c.name);
+  }
+  if (!missing.empty())
+    fmt::print("no annotation is scored of {}; a class without one counts as AP 0 in the means\n",
+               fmt::join(missing, ", "));
+  fmt::print("{:.1f} frames/s, median {:.1f} ms, p90 {:.1f} ms a frame, {}; {} thread(s), {} {}\n",
+             j["images_per_second"].get<double>(), j["latency_ms"]["median"].get<double>(),
+             j["latency_ms"]["p90"].get<double>(), examples::human_bytes(j["model_bytes"].get<std::int64_t>()),
+             j["threads"].get<int>(), j["device"].get<std::string>(), j["kernel_isa"].get<std::string>());
+  if (!overlap.empty()) fmt::print("{}\n", overlap);
+}
+
+}  // namespace
+
+int evaluate_points(const Common& common, const models::LoadedModel& model, const fs::path& folder,
+                    const PointFlags& flags) {
+  require(common.device != "cuda", "{}: there are no CUDA kernels for sparse convolutions yet; --device cpu runs it",
+          model.name);
+  std::error_code error;
+  require(fs::is_directory(folder, error), "{}: no such folder", folder.string());
+  const std::vector<fs::path> files = list_frames(common, flags, {folder.string()});
+  const auto pool = make_pool(common);
+  models::Detector detector(model, *pool);
+  models::score_frame({}, {}, detector.config());  // classes that cannot be scored: said before long work
+  const Frames frames = together(score(common, detector, flags, files));
+  if (ranks().rank() != 0) return 0;
+
+  std::vector<FrameMatches> matches;
+  for (const auto& [index, frame] : frames.matches) matches.push_back(frame);
+  const models::DetectionMetrics m = metrics_of(matches, models::nuscenes_rules());
+  const std::int64_t overlap = model.ranges ? models::calibration_overlap(*model.ranges, files) : 0;
+  const auto latency = [&](double percent) { return examples::percentile(frames.latency_ms, percent); };
+  const json result = {{"model", model.name},
+                       {"precision", name_of(model.precision)},
+                       {"device", detector.program().device},
+                       {"kernel_isa", detector.program().isa},
+                       {"threads", pool->threads()},
+                       {"count", files.size()},
+                       {"mAP", 100 * m.mean_ap},
+                       {"NDS", 100 * m.nds},
+                       {"errors", errors_json(m.errors, "m")},
+                       {"per_class", per_class(m)},
+                       {"images_per_second", frames.per_second},
+                       {"latency_ms", {{"median", latency(50)}, {"p90", latency(90)}}},
+                       {"model_bytes", models::deployed_bytes(model)},
+                       {"on_calibration_data", overlap > 0},
+                       {"calibration_overlap", overlap},
+                       {"seeded", model.seeded}};
+  if (common.json) {
+    print_json(result);
+  } else {
+    print(result, m, folder, overlap_note(overlap, static_cast<std::int64_t>(files.size()), "frame"));
+  }
+  return 0;
+}
+
+}  // namespace octet::cli

@@ -1,0 +1,14 @@
+// octet evaluate for a network that takes points: nuScenes' mAP and NDS on a folder of annotated frames.
+#pragma once
+
+#include <filesystem>
+
+#include "examples/octet/points.h"
+
+namespace octet::cli {
+
+// Under mpirun each rank takes every K-th frame; the figures are those of a single process.
+int evaluate_points(const Common& common, const models::LoadedModel& model, const std::filesystem::path& folder,
+                    const PointFlags& flags);
+
+}  // namespace octet::cli

@@ -48,7 +48,8 @@ TEST_CASE("octet evaluate centerpoint: what the float network finds, it finds; t
   const TempFolder folder;
   const std::set<std::string> classes = write_data(folder);
   REQUIRE(classes.size() >= 3);
-  const Arguments fp32 = centerpoint("evaluate", {"--data", folder / "data", "--precision", "fp32"});
+  const Arguments fp32 = centerpoint(
+      "evaluate", {"--data", folder / "data", "--precision", "fp32", "--save-matches", folder / "fp32.json"});
   Arguments as_json = fp32;
   as_json.emplace_back("--json");
   const json result = octet_json(as_json);
@@ -78,11 +79,26 @@ TEST_CASE("octet evaluate centerpoint: what the float network finds, it finds; t
   CHECK(text.out.find("a class without one counts as AP 0") != std::string::npos);
 
   octet_json(centerpoint("calibrate", {"--data", folder / "data", "--out", folder / "r.json", "--json"}));
-  const Arguments int8 = centerpoint("evaluate", {"--data", folder / "data", "--ranges", folder / "r.json", "--json"});
+  const Arguments int8 = centerpoint("evaluate", {"--data", folder / "data", "--ranges", folder / "r.json", "--json",
+                                                  "--against", folder / "fp32.json"});
   const json integers = octet_json(int8);
   CHECK(integers["precision"] == "int8");
   CHECK(integers["mAP"].get<double>() > 0.2 * result["mAP"].get<double>());
   CHECK(integers["mAP"].get<double>() < result["mAP"].get<double>());
+
+  const json& loss = integers["loss"];
+  CHECK(loss["against"] == "centerpoint in fp32");
+  CHECK(loss["mAP"]["points"].get<double>() ==
+        doctest::Approx(result["mAP"].get<double>() - integers["mAP"].get<double>()));
+  CHECK(loss["mAP"]["low"].get<double>() <= loss["mAP"]["high"].get<double>());
+  Arguments other = int8;
+  other.insert(other.end(), {"--limit", "2"});
+  octet_refuses(other, {"--against", "3 frames"});
+  write_text(
+      folder / "fp32.json",
+      R"({"octet_matches": 1, "model": "m", "precision": "fp32", "frames": [{"name": "0.f32x5.bin", "classes": [[]]}]})");
+  octet_refuses(int8, {"fp32.json", "a frame of 10 classes was expected"});
+  octet_json(as_json);  // writes them again
 
   if (kSanitised || !have_mpi()) return;
   for (const int count : {2, 5}) {
@@ -92,7 +108,7 @@ TEST_CASE("octet evaluate centerpoint: what the float network finds, it finds; t
     INFO(many.err);
     REQUIRE(many.status == 0);
     const json together = json::parse(many.out);
-    for (const char* key : {"count", "mAP", "NDS", "errors", "per_class", "calibration_overlap"}) {
+    for (const char* key : {"count", "mAP", "NDS", "errors", "per_class", "loss", "calibration_overlap"}) {
       CHECK(together[key] == integers[key]);
     }
   }

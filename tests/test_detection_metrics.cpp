@@ -165,6 +165,39 @@ TEST_CASE("what the metrics may not depend on: order of frames and boxes without
   }
 }
 
+TEST_CASE("losses: nothing between equals; the interval holds the loss and shrinks with the root of the frames") {
+  std::mt19937 random(11);
+  const auto uniform = [&](double low, double high) { return std::uniform_real_distribution<>(low, high)(random); };
+  std::vector<FrameMatches> good, bad;
+  for (int f = 0; f < 160; ++f) {
+    std::vector<ScoredBox> truth, found;
+    for (int i = 0; i < 4; ++i) truth.push_back(object(0, 12.0 * i, uniform(0, 5)));
+    for (ScoredBox b : truth) {
+      b.score = uniform(0.1, 0.9), b.x += uniform(-1, 1);
+      found.push_back(b);
+    }
+    good.push_back(match_frame(truth, found, rules()));
+    std::erase_if(found, [&](const ScoredBox&) { return uniform(0, 1) < 0.2; });
+    bad.push_back(match_frame(truth, found, rules()));
+  }
+  const Losses none = losses_of(good, good, rules(), 20);
+  CHECK(none.mean_ap.low == 0);
+  CHECK(none.mean_ap.high == 0);
+  const Losses all = losses_of(good, bad, rules(), 200), again = losses_of(good, bad, rules(), 200);
+  CHECK(all.mean_ap.value == doctest::Approx(metrics_of(good, rules()).mean_ap - metrics_of(bad, rules()).mean_ap));
+  CHECK(all.nds.value == doctest::Approx(metrics_of(good, rules()).nds - metrics_of(bad, rules()).nds));
+  CHECK(all.mean_ap.low == again.mean_ap.low);
+  CHECK(all.mean_ap.low > 0);
+  CHECK(all.mean_ap.low < all.mean_ap.value);
+  CHECK(all.mean_ap.value < all.mean_ap.high);
+  CHECK(losses_of(bad, good, rules(), 200).mean_ap.value == doctest::Approx(-all.mean_ap.value));
+  const Losses few = losses_of(std::span(good).first(40), std::span(bad).first(40), rules(), 200);
+  const double ratio = (few.mean_ap.high - few.mean_ap.low) / (all.mean_ap.high - all.mean_ap.low);
+  CHECK(ratio > 1.3);  // 2 is expected of four times the frames
+  CHECK(ratio < 3);
+  CHECK_THROWS_AS(losses_of(good, std::span(bad).first(3), rules()), Error);
+}
+
 TEST_CASE("limits: range, points, racks, the most boxes of a frame") {
   std::vector<ScoredBox> boxes = {object(0, 49.9, 0), object(0, 50, 0), object(5, 40.5, 0), object(7, 3, 0)};
   boxes[0].points = 1;

@@ -16,7 +16,7 @@ struct Options {
   Common common;
   std::string data, weights;
   std::optional<std::string> labels;
-  PointFlags points;
+  EvaluatePoints points;
 };
 
 // The photos of this rank's batches; without mpirun all of them.
@@ -65,8 +65,9 @@ int run(Options o) {
     require(!o.labels, "--labels is for photos; annotations of frames stand beside them (NAME.annotations.json)");
     return evaluate_points(o.common, model, folder, o.points);
   }
-  require(o.points.format.empty() && o.points.fifth == "guess",
-          "--points and --fifth are for networks of points; {} takes photos", model.name);
+  const PointFlags& points = o.points.points;
+  require(points.format.empty() && points.fifth == "guess" && !o.points.save && !o.points.against,
+          "--points, --fifth, --save-matches and --against are for networks of points; {} takes photos", model.name);
   models::PhotoSetOptions set{.skip = o.common.skip, .limit = o.common.limit};
   if (o.labels) set.labels = *o.labels;
   // A model file without names for its classes: the folders' names, in alphabetical order.
@@ -137,7 +138,7 @@ Command add_evaluate(CLI::App& app) {
   command->add_option("--data", o->data, "folder of photos or frames (its sub-folder test or val, where there is one)")
       ->required();
   command->add_option("--labels", o->labels, "CSV: file, class index");
-  add_point_format_flags(*command, o->points);
+  add_evaluate_points_flags(*command, o->points);
   command->add_option("--weights-granularity", o->weights, "one step for each output channel, or one for all")
       ->check(CLI::IsMember({"channel", "tensor"}));
   return {command, [o] { return run(*o); }};

@@ -5,8 +5,10 @@
 #include <cmath>
 
 #include "examples/common/terminal.h"
+#include "examples/octet/matches.h"
 #include "examples/octet/ranks.h"
 #include "models/centerpoint/scored_frame.h"
+#include "models/data_files.h"
 #include "models/dataset.h"
 #include "runtime/error.h"
 
@@ -24,45 +26,17 @@ struct Frames {
 
 json number_or_null(double value) { return std::isnan(value) ? json() : json(value); }
 
-// The matches of a frame as text between ranks: [class: [true boxes, [[score, matched, errors ...], ...]], ...].
-json pack(const FrameMatches& frame) {
-  json classes = json::array();
-  for (const models::ClassMatches& c : frame) {
-    json found = json::array();
-    for (const auto& f : c.found) {
-      json row = {f.score, f.matched};
-      for (const double e : f.errors) row.push_back(number_or_null(e));
-      found.push_back(std::move(row));
-    }
-    classes.push_back({c.truth, std::move(found)});
-  }
-  return classes;
-}
-FrameMatches unpack(const json& classes) {
-  FrameMatches frame;
-  for (const json& c : classes) {
-    models::ClassMatches& own = frame.emplace_back();
-    own.truth = c[0].get<std::int64_t>();
-    for (const json& row : c[1]) {
-      auto& found = own.found.emplace_back();
-      found.score = row[0].get<double>(), found.matched = row[1].get<std::uint8_t>();
-      for (std::size_t e = 0; e < kTpErrors; ++e)
-        found.errors[e] = row[2 + e].is_null() ? NAN : row[2 + e].get<double>();
-    }
-  }
-  return frame;
-}
-
 // On rank 0: the frames of all ranks, in order. Ranks run side by side, so their frames a second add up.
 Frames together(Frames own) {
   if (ranks().size() == 1) return own;
   json packed = json::array();
-  for (const auto& [index, frame] : own.matches) packed.push_back({index, pack(frame)});
+  for (const auto& [index, frame] : own.matches) packed.push_back({index, to_json(frame)});
   const json mine = {{"frames", packed}, {"latency_ms", own.latency_ms}, {"per_second", own.per_second}};
   Frames all;
   for (const std::string& text : ranks().gather(mine.dump())) {
     const json one = json::parse(text);
-    for (const json& frame : one["frames"]) all.matches.emplace_back(frame[0].get<std::int64_t>(), unpack(frame[1]));
+    for (const json& frame : one["frames"])
+      all.matches.emplace_back(frame[0].get<std::int64_t>(), frame_matches_from_json(frame[1].get<std::string>()));
     const auto latency = one["latency_ms"].get<std::vector<double>>();
     all.latency_ms.insert(all.latency_ms.end(), latency.begin(), latency.end());
     all.per_second += one["per_second"].get<double>();
@@ -154,45 +128,90 @@ void print(const json& j, const models::DetectionMetrics& m, const fs::path& fol
              j["images_per_second"].get<double>(), j["latency_ms"]["median"].get<double>(),
              j["latency_ms"]["p90"].get<double>(), examples::human_bytes(j["model_bytes"].get<std::int64_t>()),
              j["threads"].get<int>(), j["device"].get<std::string>(), j["kernel_isa"].get<std::string>());
+  if (j.contains("loss")) {
+    for (const char* figure : {"mAP", "NDS"}) {
+      const json& loss = j["loss"][figure];
+      fmt::print("{} lost against {}: {:.2f} points (95 % of redrawn sets of frames: {:.2f} to {:.2f})\n", figure,
+                 j["loss"]["against"].get<std::string>(), loss["points"].get<double>(), loss["low"].get<double>(),
+                 loss["high"].get<double>());
+    }
+  }
   if (!overlap.empty()) fmt::print("{}\n", overlap);
+}
+
+std::vector<std::string> names_of(const std::vector<fs::path>& files) {
+  std::vector<std::string> names;
+  for (const fs::path& file : files) names.push_back(file.filename().string());
+  return names;
+}
+
+// Read before long work.
+std::optional<Matches> reference_of(const EvaluatePoints& flags, const std::vector<fs::path>& files) {
+  if (!flags.against) return std::nullopt;
+  Matches reference = load_matches(*flags.against);
+  require(reference.names == names_of(files), "--against {}: it is of {}, these are {}, or others", *flags.against,
+          counted(static_cast<std::int64_t>(reference.names.size()), "frame"), files.size());
+  return reference;
+}
+
+json loss_json(const Matches& reference, const Matches& own) {
+  const models::Losses losses = losses_of(reference.frames, own.frames, models::nuscenes_rules());
+  const auto points = [](const models::Loss& l) {
+    return json{{"points", 100 * l.value}, {"low", 100 * l.low}, {"high", 100 * l.high}};
+  };
+  return {{"against", fmt::format("{} in {}", reference.model, reference.precision)},
+          {"mAP", points(losses.mean_ap)},
+          {"NDS", points(losses.nds)}};
 }
 
 }  // namespace
 
+void add_evaluate_points_flags(CLI::App& app, EvaluatePoints& flags) {
+  add_point_format_flags(app, flags.points);
+  app.add_option("--save-matches", flags.save, "frames: write what was found in each, for --against");
+  app.add_option(
+      "--against", flags.against,
+      "frames: what another precision or network found (its --save-matches); prints the loss and how sure it is");
+}
+
 int evaluate_points(const Common& common, const models::LoadedModel& model, const fs::path& folder,
-                    const PointFlags& flags) {
+                    const EvaluatePoints& compare) {
+  const PointFlags& flags = compare.points;
   require(common.device != "cuda", "{}: there are no CUDA kernels for sparse convolutions yet; --device cpu runs it",
           model.name);
-  std::error_code error;
-  require(fs::is_directory(folder, error), "{}: no such folder", folder.string());
-  const std::vector<fs::path> files = list_frames(common, flags, {folder.string()});
+  const std::vector<fs::path> files =
+      models::selected_files(list_point_files(folder, !flags.format.empty()), common.skip, common.limit,
+                             fmt::format("frames in {}", folder.string()));
   const auto pool = make_pool(common);
   models::Detector detector(model, *pool);
   models::score_frame({}, {}, detector.config());  // classes that cannot be scored: said before long work
+  const std::optional<Matches> reference = reference_of(compare, files);
   const Frames frames = together(score(common, detector, flags, files));
   if (ranks().rank() != 0) return 0;
 
-  std::vector<FrameMatches> matches;
-  for (const auto& [index, frame] : frames.matches) matches.push_back(frame);
-  const models::DetectionMetrics m = metrics_of(matches, models::nuscenes_rules());
+  Matches own{.model = model.name, .precision = name_of(model.precision), .names = names_of(files)};
+  for (const auto& [index, frame] : frames.matches) own.frames.push_back(frame);
+  if (compare.save) save_matches(own, *compare.save);
+  const models::DetectionMetrics m = metrics_of(own.frames, models::nuscenes_rules());
   const std::int64_t overlap = model.ranges ? models::calibration_overlap(*model.ranges, files) : 0;
   const auto latency = [&](double percent) { return examples::percentile(frames.latency_ms, percent); };
-  const json result = {{"model", model.name},
-                       {"precision", name_of(model.precision)},
-                       {"device", detector.program().device},
-                       {"kernel_isa", detector.program().isa},
-                       {"threads", pool->threads()},
-                       {"count", files.size()},
-                       {"mAP", 100 * m.mean_ap},
-                       {"NDS", 100 * m.nds},
-                       {"errors", errors_json(m.errors, "m")},
-                       {"per_class", per_class(m)},
-                       {"images_per_second", frames.per_second},
-                       {"latency_ms", {{"median", latency(50)}, {"p90", latency(90)}}},
-                       {"model_bytes", models::deployed_bytes(model)},
-                       {"on_calibration_data", overlap > 0},
-                       {"calibration_overlap", overlap},
-                       {"seeded", model.seeded}};
+  json result = {{"model", model.name},
+                 {"precision", name_of(model.precision)},
+                 {"device", detector.program().device},
+                 {"kernel_isa", detector.program().isa},
+                 {"threads", pool->threads()},
+                 {"count", files.size()},
+                 {"mAP", 100 * m.mean_ap},
+                 {"NDS", 100 * m.nds},
+                 {"errors", errors_json(m.errors, "m")},
+                 {"per_class", per_class(m)},
+                 {"images_per_second", frames.per_second},
+                 {"latency_ms", {{"median", latency(50)}, {"p90", latency(90)}}},
+                 {"model_bytes", models::deployed_bytes(model)},
+                 {"on_calibration_data", overlap > 0},
+                 {"calibration_overlap", overlap},
+                 {"seeded", model.seeded}};
+  if (reference) result["loss"] = loss_json(*reference, own);
   if (common.json) {
     print_json(result);
   } else {

@@ -7,8 +7,14 @@
 
 namespace octet::cli {
 
+struct EvaluatePoints {
+  PointFlags points;                         // --points, --fifth
+  std::optional<std::string> save, against;  // --save-matches, --against
+};
+void add_evaluate_points_flags(CLI::App& app, EvaluatePoints& flags);
+
 // Under mpirun each rank takes every K-th frame; the figures are those of a single process.
 int evaluate_points(const Common& common, const models::LoadedModel& model, const std::filesystem::path& folder,
-                    const PointFlags& flags);
+                    const EvaluatePoints& flags);
 
 }  // namespace octet::cli

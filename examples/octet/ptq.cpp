@@ -200,7 +200,13 @@ void Ptq::print(const calib::Summary& s) const {
   row("Origin", s.origin, s.fp32_bytes), row("PTQ", s.ptq, s.int8_bytes);
   fmt::print("\n{}\n{}; drop {:.2f} points; outputs {:.1f} dB over their noise\n", table.str(),
              counted(s.count, scored_->noun()), s.drop(), s.ptq.sqnr_db);
-  if (!s.float_layers.empty()) fmt::print("in float: {}\n", fmt::join(s.float_layers, ", "));
+  constexpr std::size_t kNamed = 12;
+  const std::size_t named = std::min(kNamed, s.float_layers.size()), others = s.float_layers.size() - named;
+  if (named > 0) {
+    fmt::print("in float: {}{}\n",
+               fmt::join(s.float_layers.begin(), s.float_layers.begin() + static_cast<std::ptrdiff_t>(named), ", "),
+               others == 0 ? "" : fmt::format(" and {} more (summary.json lists them)", others));
+  }
   const std::string overlap = overlap_note(s.calibration_overlap, s.count, scored_->noun());
   if (!overlap.empty()) fmt::print("{}\n", overlap);
   fmt::print("PTQ Quantization Has Finished: {}/ranges.json, {}summary.json, report.html\n", o_.out,

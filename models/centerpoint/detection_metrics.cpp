@@ -5,6 +5,7 @@
 #include <limits>
 #include <numbers>
 #include <numeric>
+#include <random>
 
 #include "runtime/error.h"
 
@@ -162,28 +163,83 @@ double mean_error(std::span<const Found* const> sorted, TpError error, const Cur
   return sum / static_cast<double>(end - first);
 }
 
-ClassMetrics class_metrics(std::span<const FrameMatches> frames, std::size_t kind, const MetricRules& rules) {
-  const MetricRules::Kind& k = rules.kinds[kind];
-  ClassMetrics m{.name = k.name, .range = k.range};
-  std::vector<const Found*> all, sorted;
-  for (const FrameMatches& frame : frames) {
-    m.truth += frame[kind].truth;
-    for (const Found& found : frame[kind].found) all.push_back(&found);
-  }
-  m.found = static_cast<std::int64_t>(all.size());
-  for (const std::size_t i : best_first(all, [](const Found* f) { return f->score; })) sorted.push_back(all[i]);
-  m.errors.fill(1);
-  if (m.truth > 0) {
-    for (std::size_t t = 0; t < rules.thresholds.size(); ++t) {
-      const Curve curve = curve_of(sorted, t, m.truth);
-      m.ap[t] = average_precision(curve, rules);
-      if (t != rules.error_threshold) continue;
-      for (std::size_t e = 0; e < kTpErrors; ++e) m.errors[e] = mean_error(sorted, TpError{e}, curve, rules);
+// Frames with their boxes sorted once, so that drawing some of them again and again is cheap.
+class SortedFrames {
+ public:
+  SortedFrames(std::span<const FrameMatches> frames, const MetricRules& rules) : frames_(frames), rules_(rules) {
+    for (std::size_t kind = 0; kind < rules.kinds.size(); ++kind) {
+      std::vector<Entry> all;
+      for (std::size_t f = 0; f < frames.size(); ++f) {
+        for (const Found& found : frames[f][kind].found) all.push_back({&found, f});
+      }
+      std::vector<Entry>& sorted = sorted_.emplace_back();
+      for (const std::size_t i : best_first(all, [](const Entry& e) { return e.found->score; }))
+        sorted.push_back(all[i]);
     }
   }
-  if (!k.has_yaw) m.errors[kOrientation] = kNaN;
-  if (!k.moves) m.errors[kVelocity] = m.errors[kAttribute] = kNaN;
-  return m;
+
+  // With each frame taken so many times.
+  DetectionMetrics metrics(std::span<const int> times) const {
+    DetectionMetrics m;
+    const double kinds = static_cast<double>(rules_.kinds.size());
+    for (std::size_t kind = 0; kind < rules_.kinds.size(); ++kind) {
+      m.classes.push_back(class_metrics(kind, times));
+      m.mean_ap += m.classes.back().mean_ap() / kinds;
+    }
+    m.nds = rules_.ap_weight * m.mean_ap;
+    for (std::size_t e = 0; e < kTpErrors; ++e) {
+      int count = 0;
+      for (const ClassMetrics& c : m.classes) {
+        if (!std::isnan(c.errors[e])) m.errors[e] += c.errors[e], ++count;
+      }
+      m.errors[e] = count == 0 ? kNaN : m.errors[e] / count;
+      if (count > 0) m.nds += std::max(0.0, 1 - m.errors[e]);
+    }
+    m.nds /= rules_.ap_weight + static_cast<double>(kTpErrors);
+    return m;
+  }
+
+ private:
+  struct Entry {
+    const Found* found;
+    std::size_t frame;
+  };
+
+  ClassMetrics class_metrics(std::size_t kind, std::span<const int> times) const {
+    const MetricRules::Kind& k = rules_.kinds[kind];
+    ClassMetrics m{.name = k.name, .range = k.range};
+    for (std::size_t f = 0; f < frames_.size(); ++f) m.truth += times[f] * frames_[f][kind].truth;
+    std::vector<const Found*> sorted;
+    for (const Entry& entry : sorted_[kind]) {
+      sorted.insert(sorted.end(), static_cast<std::size_t>(times[entry.frame]), entry.found);
+    }
+    m.found = static_cast<std::int64_t>(sorted.size());
+    m.errors.fill(1);
+    if (m.truth > 0) {
+      for (std::size_t t = 0; t < rules_.thresholds.size(); ++t) {
+        const Curve curve = curve_of(sorted, t, m.truth);
+        m.ap[t] = average_precision(curve, rules_);
+        if (t != rules_.error_threshold) continue;
+        for (std::size_t e = 0; e < kTpErrors; ++e) m.errors[e] = mean_error(sorted, TpError{e}, curve, rules_);
+      }
+    }
+    if (!k.has_yaw) m.errors[kOrientation] = kNaN;
+    if (!k.moves) m.errors[kVelocity] = m.errors[kAttribute] = kNaN;
+    return m;
+  }
+
+  std::span<const FrameMatches> frames_;
+  const MetricRules& rules_;
+  std::vector<std::vector<Entry>> sorted_;  // by class, the best box first
+};
+
+// The ends of the middle 95 of 100.
+Loss loss_of(double value, std::vector<double> drawn) {
+  std::ranges::sort(drawn);
+  const auto at = [&](double share) {
+    return drawn[static_cast<std::size_t>(std::lround(share * static_cast<double>(drawn.size() - 1)))];
+  };
+  return {value, at(0.025), at(0.975)};
 }
 
 // Whether a point is in a box that stands upright.
@@ -239,22 +295,30 @@ double ClassMetrics::mean_ap() const {
 }
 
 DetectionMetrics metrics_of(std::span<const FrameMatches> frames, const MetricRules& rules) {
-  DetectionMetrics m;
-  for (std::size_t kind = 0; kind < rules.kinds.size(); ++kind) {
-    m.classes.push_back(class_metrics(frames, kind, rules));
-    m.mean_ap += m.classes.back().mean_ap() / static_cast<double>(rules.kinds.size());
+  return SortedFrames(frames, rules).metrics(std::vector<int>(frames.size(), 1));
+}
+
+Losses losses_of(std::span<const FrameMatches> reference, std::span<const FrameMatches> other, const MetricRules& rules,
+                 int draws, std::uint64_t seed) {
+  const std::size_t count = reference.size();
+  require(count > 0 && count == other.size() && draws > 0, "{} and {} frames, {} draws: a loss needs the same frames",
+          count, other.size(), draws);
+  const SortedFrames a(reference, rules), b(other, rules);
+  std::mt19937_64 random(seed);
+  std::vector<double> ap, nds;
+  std::vector<int> times(count, 1);
+  const auto draw = [&] {
+    const DetectionMetrics x = a.metrics(times), y = b.metrics(times);
+    return std::pair{x.mean_ap - y.mean_ap, x.nds - y.nds};
+  };
+  const auto [ap_loss, nds_loss] = draw();  // of every frame once
+  for (int i = 0; i < draws; ++i) {
+    std::ranges::fill(times, 0);
+    for (std::size_t k = 0; k < count; ++k) ++times[random() % count];
+    const auto [one_ap, one_nds] = draw();
+    ap.push_back(one_ap), nds.push_back(one_nds);
   }
-  m.nds = rules.ap_weight * m.mean_ap;
-  for (std::size_t e = 0; e < kTpErrors; ++e) {
-    int count = 0;
-    for (const ClassMetrics& c : m.classes) {
-      if (!std::isnan(c.errors[e])) m.errors[e] += c.errors[e], ++count;
-    }
-    m.errors[e] = count == 0 ? kNaN : m.errors[e] / count;
-    if (count > 0) m.nds += std::max(0.0, 1 - m.errors[e]);
-  }
-  m.nds /= rules.ap_weight + static_cast<double>(kTpErrors);
-  return m;
+  return {loss_of(ap_loss, std::move(ap)), loss_of(nds_loss, std::move(nds))};
 }
 
 }  // namespace octet::models

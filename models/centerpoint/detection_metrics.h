@@ -95,4 +95,17 @@ struct DetectionMetrics {
 // Frames in their order: of equal scores the later frame's box is first.
 DetectionMetrics metrics_of(std::span<const FrameMatches> frames, const MetricRules& rules);
 
+// How sure a loss is: the figure for these frames, and between what it lies in 95 of 100 sets of as many frames, drawn
+// from them with replacement (Efron's percentile bootstrap; both networks get the same draws, since what they find in a
+// frame goes together). A fraction, positive where `other` is worse.
+struct Loss {
+  double value = 0, low = 0, high = 0;
+};
+struct Losses {
+  Loss mean_ap, nds;
+};
+// Throws Error: no frame, another number of frames.
+Losses losses_of(std::span<const FrameMatches> reference, std::span<const FrameMatches> other, const MetricRules& rules,
+                 int draws = 500, std::uint64_t seed = 1);
+
 }  // namespace octet::models

@@ -13,13 +13,13 @@ using namespace octet::testing;
 
 namespace {
 
-constexpr int kFrames = 3;
+constexpr int kFrames = kSanitised ? 1 : 2;
 // At this threshold the random weights find six classes.
 const std::string kConfig =
     R"({"range": [-6.4, -6.4, -5, 6.4, 6.4, 3], "voxel": [0.1, 0.1, 0.2], "score_threshold": 0.05})";
 
 Arguments centerpoint(const std::string& command, Arguments more) {
-  Arguments a = {command,     "centerpoint", "--weights", seeded_checkpoint(), "--centerpoint", kPointConfig,
+  Arguments a = {command,     "centerpoint", "--weights", seeded_checkpoint(), "--centerpoint", kConfig,
                  "--threads", "1",           "--quiet"};
   a.insert(a.end(), more.begin(), more.end());
   return a;
@@ -92,8 +92,8 @@ TEST_CASE("octet evaluate centerpoint: what the float network finds, it finds; t
         doctest::Approx(result["mAP"].get<double>() - integers["mAP"].get<double>()));
   CHECK(loss["mAP"]["low"].get<double>() <= loss["mAP"]["high"].get<double>());
   Arguments other = int8;
-  other.insert(other.end(), {"--limit", "2"});
-  octet_refuses(other, {"--against", "3 frames"});
+  other.insert(other.end(), {"--limit", "1"});
+  if (kFrames > 1) octet_refuses(other, {"--against", "2 frames"});
   write_text(
       folder / "fp32.json",
       R"({"octet_matches": 1, "model": "m", "precision": "fp32", "frames": [{"name": "0.f32x5.bin", "classes": [[]]}]})");
@@ -121,13 +121,12 @@ TEST_CASE(
   write_data(folder);
   const auto ptq = [&](Arguments more = {}) {
     Arguments a = centerpoint("ptq", {"--data", folder / "data", "--out", folder / "out", "--json", "--only",
-                                      "backbone\\.conv1\\..*", "--only", "neck\\.blocks\\.0\\.1"});
+                                      "backbone\\.conv1\\.0\\..*", "--only", "neck\\.blocks\\.0\\.1"});
     a.insert(a.end(), more.begin(), more.end());
     return octet_json(a);
   };
   const json summary = ptq();
   CHECK(summary["metric"] == "mAP");
-  CHECK(summary["seeded"] == false);
   CHECK(summary["count"] == kFrames);
   CHECK(summary["calibration_overlap"] == 0);
   const auto evaluate = [&](const std::string& precision) {
@@ -146,7 +145,7 @@ TEST_CASE(
   CHECK(report.find("photo") == std::string::npos);
   const json sensitivity = json::parse(ranking);
   CHECK(sensitivity["metric"] == "mAP");
-  CHECK(sensitivity["layers"].size() >= 5);
+  CHECK(sensitivity["layers"].size() >= 4);
   for (const json& layer : sensitivity["layers"]) CHECK(layer["score"] == layer["mAP"]);
 
   // Killed after three layers: the same files.
@@ -176,7 +175,7 @@ TEST_CASE(
   std::erase(unlabelled, "--quiet");
   const Result compared = run_octet(unlabelled);
   CHECK(compared.status == 0);
-  CHECK(compared.err.find("2 of 3 frames have labels or annotations") != std::string::npos);
+  CHECK(compared.err.find("1 of 2 frames have labels or annotations") != std::string::npos);
   CHECK(compared.out.find("no labels") != std::string::npos);
   CHECK(json::parse(read_text(folder / "s.json"))["metric"] == "sqnr_db");
 }

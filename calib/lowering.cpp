@@ -7,6 +7,7 @@
 #include "runtime/error.h"
 #include "runtime/float_environment.h"
 #include "runtime/functions.h"
+#include "runtime/weight_scan.h"
 
 namespace octet::calib {
 namespace {
@@ -18,12 +19,6 @@ std::int64_t macs_of(const Node& node, const Shape& input, const Shape& output) 
   if (node.op == Op::sparse_conv) return w.elements();
   const std::int64_t per_output = w.elements() / w[0];
   return output.elements() * per_output;
-}
-
-float amax_of(std::span<const float> values) {
-  float amax = 0;
-  for (const float v : values) amax = std::max(amax, std::fabs(v));
-  return amax;
 }
 
 // What PyTorch computes for 127 / amax when amax is a tensor: reciprocal() * 127, with two roundings, not one.
@@ -257,11 +252,7 @@ bool Lowering::integer_weights(QNode& node, const Node& source, EdgeId output) {
     node.weight_step[c] = per_tensor ? arithmetic::weight_step(amax, largest_bias, in.step)
                                      : arithmetic::weight_step(amax_of(of_channel(c)), bias_of(c), in.step);
     const float inverse = arithmetic::inverse_step(node.weight_step[c]);
-    const auto from = of_channel(c);
-    for (std::size_t i = 0; i < per_channel; ++i) {
-      node.weight.span<std::int8_t>()[c * per_channel + i] =
-          static_cast<std::int8_t>(arithmetic::quantise(from[i], inverse, -127, 127, 0));
-    }
+    quantise_weights(of_channel(c), inverse, node.weight.span<std::int8_t>().subspan(c * per_channel, per_channel));
     const auto bias = static_cast<float>(bias_of(c) + bias_correction(source, c, node));
     node.bias_q[c] = static_cast<std::int32_t>(arithmetic::quantise_bias(bias, in.step, node.weight_step[c]));
   }

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "runtime/error.h"
+#include "runtime/weight_scan.h"
 
 namespace octet {
 namespace {
@@ -88,10 +89,8 @@ void check_integer_weights(const QNode& node, const QuantParams& in) {
   for (const float step : node.weight_step) {
     require(std::isnormal(step) && step > 0, "{}: the weight step {} is not a positive normal number", node.name, step);
   }
-  // One pass without a call for each element: this is part of every start.
-  const std::span<const std::int8_t> weights = node.weight.span<std::int8_t>();
-  require(std::ranges::find(weights, std::int8_t{-128}) == weights.end(),
-          "{}: a weight of -128; [-127, 127] was expected", node.name);
+  require(!contains(node.weight.span<std::int8_t>(), -128), "{}: a weight of -128; [-127, 127] was expected",
+          node.name);
   for (std::size_t c = 0; c < channels; ++c) {
     require(accumulator_bound(node, in, static_cast<std::int64_t>(c)) < (std::int64_t{1} << 31),
             "{}: the accumulator of channel {} may exceed 31 bits", node.name, c);
@@ -154,11 +153,9 @@ std::int64_t accumulator_bound(const QNode& node, const QuantParams& in, std::in
   const std::int64_t per_channel = node.weight.elements() / node.weight.shape()[0];
   const auto weights = node.weight.span<std::int8_t>().subspan(static_cast<std::size_t>(channel * per_channel),
                                                                static_cast<std::size_t>(per_channel));
-  std::int64_t magnitude = 0;
-  for (const std::int8_t w : weights) magnitude += std::abs(static_cast<int>(w));
   const std::int64_t furthest = std::max(in.hi - in.zero, in.zero - in.lo);
   const std::int64_t bias = node.bias_q[static_cast<std::size_t>(channel)];
-  return std::abs(bias) + magnitude * furthest;
+  return std::abs(bias) + sums_of(weights).absolute * furthest;
 }
 
 SparseEdges sparse_edges(const QGraph& graph) {

@@ -13,6 +13,7 @@
 #include "runtime/float_environment.h"
 #include "runtime/qgraph.h"
 #include "runtime/tensor.h"
+#include "runtime/weight_scan.h"
 
 using namespace octet;
 using namespace octet::arithmetic;
@@ -475,3 +476,35 @@ TEST_CASE("FloatEnvironment sets the contract's mode and puts the host's back") 
   }
 }
 #endif
+
+TEST_CASE("passes over all weights: what their vector loops say is what one at a time says") {
+  std::mt19937 random(5);
+  for (const std::size_t size : {0u, 1u, 7u, 64u, 1000u, 70'000u, 140'001u}) {
+    CAPTURE(size);
+    std::vector<float> reals(size);
+    for (float& v : reals) v = (static_cast<float>(random() % 20001) - 10000.0f) * 3e-4f;
+    std::vector<std::int8_t> integers(size), expected(size);
+    quantise_weights(reals, 43.3f, integers);
+    float amax = 0;
+    std::int64_t plain = 0, absolute = 0;
+    for (std::size_t i = 0; i < size; ++i) {
+      expected[i] = static_cast<std::int8_t>(arithmetic::quantise(reals[i], 43.3f, -127, 127, 0));
+      plain += expected[i], absolute += std::abs(expected[i]), amax = std::max(amax, std::fabs(reals[i]));
+    }
+    CHECK(integers == expected);
+    CHECK(sums_of(integers).plain == plain);
+    CHECK(sums_of(integers).absolute == absolute);
+    CHECK(amax_of(reals) == amax);
+    CHECK(all_finite(reals));
+    CHECK_FALSE(contains(integers, -128));
+    if (size == 0) continue;
+    integers.back() = -128, reals.back() = -std::numeric_limits<float>::infinity();
+    CHECK(contains(integers, -128));
+    CHECK_FALSE(all_finite(reals));
+    reals.back() = std::numeric_limits<float>::quiet_NaN();
+    CHECK_FALSE(all_finite(reals));
+  }
+  const std::vector<std::int8_t> all(200'000, -127);
+  CHECK(sums_of(all).plain == -200'000 * 127);
+  CHECK(sums_of(all).absolute == 200'000 * 127);
+}

@@ -18,10 +18,32 @@ constexpr const char* kFooter =
     "OCTET_DATA=FOLDER is where shipped weights and ranges are looked for instead.\n"
     "Exit status: 0 done; 1 a file, the input or a model's name is bad; 2 the command line is wrong.";
 
-// CLI11 says only "A subcommand is required" of a command that it does not know.
-bool is_unknown(const std::string& name, std::span<const Command> commands) {
-  return !name.starts_with("-") &&
-         std::ranges::none_of(commands, [&](const Command& c) { return c.app->get_name() == name; });
+struct Entry {
+  std::string_view name;
+  Command (*add)(CLI::App& app);
+};
+constexpr Entry kCommands[] = {{"run", add_run},
+                               {"calibrate", add_calibrate},
+                               {"evaluate", add_evaluate},
+                               {"plan", add_plan},
+                               {"export", add_export},
+                               {"bench", add_bench},
+                               {"inspect", add_inspect},
+                               {"models", add_models},
+                               {"kernels", add_kernels},
+                               {"amax", add_amax},
+                               {"sensitivity", add_sensitivity},
+                               {"ptq", add_ptq},
+                               {"report", add_report},
+                               {"diff", add_diff}};
+
+// The flags of one command are described to CLI11, not those of all of them: that takes longer than a photo.
+std::vector<Command> add_commands(CLI::App& app, std::string_view named) {
+  const auto* entry = std::ranges::find(kCommands, named, &Entry::name);
+  if (entry != std::end(kCommands)) return {entry->add(app)};
+  std::vector<Command> all;
+  for (const Entry& e : kCommands) all.push_back(e.add(app));
+  return all;
 }
 
 // Under mpirun: a rank that fails says so in its own name and ends all of them.
@@ -43,13 +65,12 @@ int dispatch(int argc, char** argv) {
   CLI::App app{"Octet: INT8 inference from scratch", "octet"};
   app.require_subcommand(1);
   app.footer(kFooter);
-  const Command commands[] = {add_run(app),     add_calibrate(app), add_evaluate(app),    add_plan(app),
-                              add_export(app),  add_bench(app),     add_inspect(app),     add_models(app),
-                              add_kernels(app), add_amax(app),      add_sensitivity(app), add_ptq(app),
-                              add_report(app),  add_diff(app)};
   std::vector<std::string> arguments = expand_config({argv + 1, argv + argc});
-  if (!arguments.empty() && is_unknown(arguments.front(), commands)) {
-    fmt::print(stderr, "unknown command '{}'\nRun with --help for more information.\n", arguments.front());
+  const std::string first = arguments.empty() ? "" : arguments.front();
+  const std::vector<Command> commands = add_commands(app, first);
+  // CLI11 says only "A subcommand is required" of a command that it does not know.
+  if (commands.size() > 1 && !first.empty() && !first.starts_with("-")) {
+    fmt::print(stderr, "unknown command '{}'\nRun with --help for more information.\n", first);
     return 2;
   }
   try {

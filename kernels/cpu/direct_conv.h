@@ -165,18 +165,29 @@ static void pack(const StepArgs& args, const void* source, void* packed) {
   for (std::int64_t o = 0; o < args.output.c; ++o) {
     Weight* block = target + o / Traits::kLanes * block_size<Traits>(g);
     std::int64_t sum = 0;
-    for (std::int64_t c = 0; c < channels; ++c) {
-      for (std::int64_t tap = 0; tap < taps; ++tap) {
-        const auto value = static_cast<Weight>(*weights++);
-        sum += static_cast<std::int64_t>(value);
-        // Which run, and where in it: with one run a row, the taps of the row follow each other.
-        const std::int64_t ky = tap / w.kernel_w, kx = tap % w.kernel_w;
-        const std::int64_t run = g.run_taps == 1 ? ky : ky * g.run_taps + kx;
-        const std::int64_t element = g.run_taps == 1 ? kx * channels + c : c;
+    for (std::int64_t tap = 0; tap < taps; ++tap) {
+      // Which run, and where in it: with one run a row, the taps of the row follow each other.
+      const std::int64_t ky = tap / w.kernel_w, kx = tap % w.kernel_w;
+      const std::int64_t run = g.run_taps == 1 ? ky : ky * g.run_taps + kx;
+      const std::int64_t start = g.run_taps == 1 ? kx * channels : 0;
+      const auto place = [&](std::int64_t element) __attribute__((always_inline)) {
         const std::int64_t group = run * g.groups + element / Traits::kGroup;
-        block[(group * Traits::kLanes + o % Traits::kLanes) * Traits::kGroup + element % Traits::kGroup] = value;
+        return block + (group * Traits::kLanes + o % Traits::kLanes) * Traits::kGroup + element % Traits::kGroup;
+      };
+      std::int64_t c = 0;
+      for (; start % Traits::kGroup == 0 && c + Traits::kGroup <= channels; c += Traits::kGroup) {  // whole groups
+        Weight* to = place(start + c);
+        for (std::int64_t i = 0; i < Traits::kGroup; ++i) {
+          to[i] = static_cast<Weight>(weights[(c + i) * taps + tap]);
+          sum += static_cast<std::int64_t>(to[i]);
+        }
+      }
+      for (; c < channels; ++c) {
+        const auto value = static_cast<Weight>(weights[c * taps + tap]);
+        sum += static_cast<std::int64_t>(value), *place(start + c) = value;
       }
     }
+    weights += channels * taps;
     Traits::set_compensation(packed, o, sum);
   }
 }

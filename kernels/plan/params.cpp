@@ -7,6 +7,7 @@
 
 #include "runtime/arithmetic.h"
 #include "runtime/error.h"
+#include "runtime/weight_scan.h"
 
 namespace octet::kernels {
 namespace {
@@ -31,30 +32,19 @@ void set_real_clamp(const QNode& node, float& lo, float& hi) {
   hi = node.activation == Activation::relu6 ? 6.0f : kInfinity;
 }
 
-struct WeightSums {
-  std::int64_t plain = 0, absolute = 0;
-};
-WeightSums sums_of(const Tensor& weight, std::int64_t channel) {
-  const auto size = static_cast<std::size_t>(weight.elements() / weight.shape()[0]);
-  const std::span<const std::int8_t> all = weight.span<std::int8_t>();
-  WeightSums sums;
-  for (const std::int64_t w : all.subspan(static_cast<std::size_t>(channel) * size, size)) {
-    sums.plain += w, sums.absolute += std::abs(w);
-  }
-  return sums;
-}
-
 void set_epilogue(const QGraph& graph, const QNode& node, ConvData& data) {
   const QEdge& in = graph.edges[node.inputs[0]];
   const QEdge& out = graph.edges[node.output];
   const std::int64_t channels = node.weight.shape()[0];
+  const std::span<const std::int8_t> all = node.weight.span<std::int8_t>();
+  const auto per_channel = static_cast<std::size_t>(node.weight.elements() / channels);
   data.bias.assign(padded_channels(channels), 0);
   data.multiplier.assign(padded_channels(channels), 0.0f);
   const double farthest = std::max(in.quant.hi - in.quant.zero, in.quant.zero - in.quant.lo);
   double largest = 0;  // |acc * multiplier|, by rule 5's bound on acc
   for (std::int64_t c = 0; c < channels; ++c) {
     const auto i = static_cast<std::size_t>(c);
-    const WeightSums w = sums_of(node.weight, c);
+    const WeightSums w = sums_of(all.subspan(i * per_channel, per_channel));
     // Rule 4; may wrap mod 2^32, as the sums of products then do too (rule 5 bounds the total). A sparse convolution's
     // absent neighbours have no share of the zero point: its kernels subtract that of those which are there.
     const std::int64_t zeros = node.op == Op::sparse_conv ? 0 : in.quant.zero * w.plain;
@@ -211,21 +201,23 @@ std::shared_ptr<FunctionData> function_data(const QNode& node) {
   return data;
 }
 
-Tensor columns_to_nhwc(const Tensor& weight, int c, int h, int w) {
-  if (h * w == 1) return weight;
+template <class T>
+static Tensor columns_to_nhwc(const Tensor& weight, std::int64_t channels, std::int64_t pixels) {
   Tensor result(weight.dtype(), weight.shape());
-  const auto size = static_cast<std::size_t>(size_of(weight.dtype()));
-  const std::int64_t features = weight.shape()[1];
-  for (std::int64_t o = 0; o < weight.shape()[0]; ++o) {
-    const std::byte* row = weight.raw() + static_cast<std::size_t>(o * features) * size;
-    std::byte* target = result.raw() + static_cast<std::size_t>(o * features) * size;
-    for (std::int64_t pixel = 0; pixel < std::int64_t{h} * w; ++pixel) {
-      for (std::int64_t channel = 0; channel < c; ++channel, target += size) {
-        std::memcpy(target, row + static_cast<std::size_t>(channel * h * w + pixel) * size, size);
-      }
+  const T* row = weight.span<T>().data();
+  T* to = result.span<T>().data();
+  for (std::int64_t o = 0; o < weight.shape()[0]; ++o, row += channels * pixels) {
+    for (std::int64_t pixel = 0; pixel < pixels; ++pixel) {
+      for (std::int64_t c = 0; c < channels; ++c) *to++ = row[c * pixels + pixel];
     }
   }
   return result;
+}
+
+Tensor columns_to_nhwc(const Tensor& weight, int c, int h, int w) {
+  if (h * w == 1) return weight;
+  return weight.dtype() == DType::s8 ? columns_to_nhwc<std::int8_t>(weight, c, std::int64_t{h} * w)
+                                     : columns_to_nhwc<float>(weight, c, std::int64_t{h} * w);
 }
 
 }  // namespace octet::kernels

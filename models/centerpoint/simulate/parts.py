@@ -89,7 +89,7 @@ class Builder:
         if any(torch.is_tensor(angle) or angle != 0 for angle in tilt):
             tilt = self._stack(tilt)
             leaning = rotations(tilt[:, 0], tilt[:, 1], torch.zeros_like(b.yaw))
-            bound = torch.einsum("nij,nj->ni", leaning.abs(), reach)
+            bound = (leaning.abs() * reach[:, None, :]).sum(2)
             rotation = rotations(tilt[:, 0], tilt[:, 1], b.yaw)
         pieces = Pieces(torch.full_like(b.frame, kind), b.frame, b.body,
                         torch.full_like(b.frame, len(self.lists)), torch.stack((x, y, b.z + local[:, 2]), 1),

@@ -185,7 +185,7 @@ def meet(pieces, index, beams, directions, sweep, ray, keys):
     d = directions[ray]
     o = beams.origin[p.frame, sweep] - p.centre
     o[:, :2] += p.velocity * beams.lag[sweep][:, None]
-    o, d = torch.einsum("nji,nj->ni", p.rotation, o), torch.einsum("nji,nj->ni", p.rotation, d)
+    o, d = ((p.rotation * v[:, :, None]).sum(1) for v in (o, d))
     enter, leave, cosine = SURFACES[int(p.kind[0])](o, d, p.half, p.extra)
     rays_a_frame = len(directions) // len(keys)
     chance = mix(mix(keys[p.frame] + ray % rays_a_frame) + p.body * 256 + p.number)

@@ -7,7 +7,7 @@
 
 namespace octet::calib {
 
-struct AffineRange {
+struct AffineRange {  // real units, min <= max
   float min, max;
 };
 

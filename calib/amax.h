@@ -25,12 +25,12 @@
 
 namespace octet::calib {
 
-enum class Rule : std::uint8_t { max, entropy, mse, percentile };
-inline constexpr std::array kRules = {Rule::max, Rule::entropy, Rule::mse, Rule::percentile};
-const char* name_of(Rule rule);
+enum class Rule : std::uint8_t { max, entropy, mse, percentile };  // from a histogram of |x| to an amax
+inline constexpr std::array kRules = {Rule::max, Rule::entropy, Rule::mse, Rule::percentile};  // in the order of tables
+const char* name_of(Rule rule);  // "max", "entropy", "mse", "percentile"
 
-struct AmaxOptions {
-  int num_bits = 8;  // 2 to 16
+struct AmaxOptions {  // of the integers, and of the rules' search
+  int num_bits = 8;   // 2 to 16
   bool is_unsigned = false;
   int start_bin = 128;        // >= 1; at most the number of bins
   int stride = 1;             // >= 1

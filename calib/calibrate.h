@@ -13,8 +13,8 @@
 
 namespace octet::calib {
 
-struct CalibrationOptions {
-  RangeOptions range;  // method, scheme, bits
+struct CalibrationOptions {  // what the flags of `octet calibrate` say
+  RangeOptions range;        // method, scheme, bits
   Granularity weights = Granularity::channel;
   Preset preset = Preset::none;  // notebook: ranges start at 1.0, weights per tensor
   bool fold_first = true;        // calibrate with batch-norm folded (as inference runs) or with its own layers
@@ -36,7 +36,7 @@ struct CalibrationOptions {
 // is histogram, affine 7-bit activations, weights per channel. notebook: max, symmetric, weights per tensor.
 CalibrationOptions preset_options(Preset preset);
 
-class Calibrator {
+class Calibrator {  // not thread-safe: one thread feeds it, its pool computes
  public:
   Calibrator(const Graph& graph, const CalibrationOptions& options, ThreadPool& pool);
 

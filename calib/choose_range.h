@@ -9,18 +9,18 @@
 
 namespace octet::calib {
 
-enum class Method : std::uint8_t {
-  max,             // everything that was seen
-  entropy,         // the amax rules (amax.h); an affine range is what was seen, cut at -amax and amax
-  mse,             //
-  percentile,      //
-  moving_average,  // the extremes of each batch, averaged
-  histogram,       // PyTorch's HistogramObserver (affine_search.h), for affine ranges
+enum class Method : std::uint8_t {  // how an edge's range is chosen
+  max,                              // everything that was seen
+  entropy,                          // the amax rules (amax.h); an affine range is what was seen, cut at -amax and amax
+  mse,                              //
+  percentile,                       //
+  moving_average,                   // the extremes of each batch, averaged
+  histogram,                        // PyTorch's HistogramObserver (affine_search.h), for affine ranges
 };
-const char* name_of(Method method);
+const char* name_of(Method method);          // as --method says it
 Method method_named(std::string_view name);  // throws Error that lists the names
 
-struct RangeOptions {
+struct RangeOptions {  // how an observer becomes a range
   Method method = Method::max;
   Scheme scheme = Scheme::symmetric;
   bool reduce_range = false;  // affine only

@@ -11,7 +11,7 @@
 
 namespace octet::calib {
 
-struct Equalised {
+struct Equalised {  // the network with moved scales, and where they moved
   Graph graph;
   std::vector<std::string> pairs;  // "first -> second", in the network's order
 };

@@ -7,11 +7,11 @@
 
 namespace octet::calib {
 
-struct Expression {
+struct Expression {  // one that was compiled, and what it was
   std::string text;
   std::regex regex;
 
-  bool matches(const std::string& name) const;
+  bool matches(const std::string& name) const;  // `name` from its start
 };
 
 // Compiles the expressions of `option` ("--ignore"). Throws Error for one that is no regular expression, is longer than

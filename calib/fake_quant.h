@@ -15,6 +15,7 @@
 
 namespace octet::calib {
 
+// Which integers there are.
 struct FakeQuant {
   int num_bits = 8;  // 2 to 16
   bool is_unsigned = false;
@@ -24,9 +25,9 @@ struct FakeQuant {
   float min_bound() const { return is_unsigned ? 0.0f : narrow_range ? -max_bound() : -max_bound() - 1.0f; }
 };
 
-struct IntegersAndScale {
-  Tensor integers;  // f32 holding whole numbers, the input's shape
-  Tensor scale;     // f32, amax's shape
+struct IntegersAndScale {  // real = integers / scale
+  Tensor integers;         // f32 holding whole numbers, the input's shape
+  Tensor scale;            // f32, amax's shape
 };
 
 // `amax` is one element or broadcasts over the input as arrays do (per channel of a [O, I, kh, kw] weight: [O, 1, 1,

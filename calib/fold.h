@@ -6,9 +6,9 @@
 
 namespace octet::calib {
 
-enum class FoldArithmetic {
-  rounded_once,  // computed in double, rounded to float at the end
-  notebook,      // in float32, step by step in the order above, as the cat/dog notebook does
+enum class FoldArithmetic {  // how the folded weights are rounded
+  rounded_once,              // computed in double, rounded to float at the end
+  notebook,                  // in float32, step by step in the order above, as the cat/dog notebook does
 };
 
 // A copy of the graph in which every batch-norm right behind a convolution or linear layer is folded into it; the input

@@ -38,8 +38,8 @@ class Histogram {
   int bins() const { return static_cast<int>(positive_.size()); }
   float width() const { return width_; }  // 0 while only zeros were seen
   float edge(int i) const { return static_cast<float>(static_cast<double>(width_) * i); }  // lower edge of bin i
-  float centre(int i) const { return (edge(i) + edge(i + 1)) / 2; }
-  const std::vector<std::int64_t>& positive() const { return positive_; }  // zeros are here
+  float centre(int i) const { return (edge(i) + edge(i + 1)) / 2; }                        // of bin i
+  const std::vector<std::int64_t>& positive() const { return positive_; }                  // zeros are here
   const std::vector<std::int64_t>& negative() const { return negative_; }
   std::vector<std::int64_t> magnitudes() const;  // the counts of |x|
   std::int64_t count() const { return count_; }

@@ -12,10 +12,10 @@
 
 namespace octet::calib {
 
-enum class ObserverKind : std::uint8_t { min_max, moving_average, histogram };
-const char* name_of(ObserverKind kind);
+enum class ObserverKind : std::uint8_t { min_max, moving_average, histogram };  // what is remembered
+const char* name_of(ObserverKind kind);                                         // "min_max", ...
 
-class Observer {
+class Observer {  // not thread-safe; one an edge
  public:
   virtual ~Observer() = default;
   // An f32 activation of any strides. Throws Error on NaN or infinity.

@@ -11,7 +11,7 @@
 
 namespace octet::calib {
 
-struct QuantiseOptions {
+struct QuantiseOptions {  // which layers, and how fine their weights
   // Expressions that match a full dotted layer name from its start, or equal it (facts of the field's tools: re.match).
   std::vector<std::string> ignore;     // these layers stay in float
   std::vector<std::string> only;       // when not empty, all other layers stay in float

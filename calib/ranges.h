@@ -24,7 +24,7 @@ struct HistogramSketch {
   std::vector<std::int64_t> counts;
 };
 
-struct EdgeRange {
+struct EdgeRange {  // of one observed edge, real units
   std::string observer;
   float amax = 0, min = 0, max = 0;    // as chosen, what the step was made from
   QuantParams quant;                   // the step is authoritative: it is not recomputed from amax on reading
@@ -51,7 +51,7 @@ struct Ranges {
   std::vector<std::string> ignore, only;  // QuantiseOptions that calibration was asked for
   std::vector<EdgeRange> edges;
 
-  const EdgeRange* find(std::string_view observer) const;
+  const EdgeRange* find(std::string_view observer) const;  // null: none
   // Throws Error unless the ranges are for this model and have exactly its observers.
   void check(const Graph& graph) const;
 };
@@ -61,13 +61,13 @@ struct Ranges {
 // (affine only) takes one bit less, [0, 127]. 2 to 8 bits. A dead range is marked (rule 3).
 QuantParams quant_params(Scheme scheme, bool reduce_range, float amax, float min, float max, int num_bits = 8);
 
-std::string to_json(const Ranges& ranges);
-Ranges ranges_from_json(const std::string& text, const std::string& where);
-Ranges load_ranges(const std::filesystem::path& path);
-void save_ranges(const Ranges& ranges, const std::filesystem::path& path);  // atomically
+std::string to_json(const Ranges& ranges);  // ranges.json; reals with nine digits, so every bit comes back
+Ranges ranges_from_json(const std::string& text, const std::string& where);  // throws Error that begins with `where`
+Ranges load_ranges(const std::filesystem::path& path);                       // throws Error naming the file
+void save_ranges(const Ranges& ranges, const std::filesystem::path& path);   // atomically
 
-const char* name_of(Scheme scheme);
-const char* name_of(Granularity granularity);
-const char* name_of(Preset preset);
+const char* name_of(Scheme scheme);            // as ranges.json and the flags say it
+const char* name_of(Granularity granularity);  // likewise
+const char* name_of(Preset preset);            // likewise
 
 }  // namespace octet::calib

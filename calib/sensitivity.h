@@ -29,10 +29,10 @@ struct Measurement {
   const char* metric() const { return mean_ap ? "mAP" : top1 ? "top1" : "agreement"; }
 };
 
-enum class SensitivityMode : std::uint8_t { leave_out, alone };
-const char* name_of(SensitivityMode mode);
+enum class SensitivityMode : std::uint8_t { leave_out, alone };  // all INT8 but one layer, or that layer alone
+const char* name_of(SensitivityMode mode);                       // "leave-out", "alone"
 
-struct LayerSensitivity {
+struct LayerSensitivity {  // the network with this layer switched, as the mode says
   std::string name;
   bool block = false;  // stands for all layers below `name.`
   Measurement measured;
@@ -51,11 +51,11 @@ struct Sensitivity {
   std::vector<LayerSensitivity> ranked() const;
 };
 
-using Measure = std::function<Measurement(const QGraph& network)>;
+using Measure = std::function<Measurement(const QGraph& network)>;  // what a network is worth
 // Called after every layer, so that an interrupted run keeps what it has.
 using SensitivityProgress = std::function<void(const Sensitivity& so_far, std::size_t total)>;
 
-struct SensitivityOptions {
+struct SensitivityOptions {  // which networks analyse() measures
   SensitivityMode mode = SensitivityMode::leave_out;
   bool blocks = true;  // named blocks too, not only layers
   // What an interrupted run has measured already; layers in it are not measured again.
@@ -76,9 +76,9 @@ struct AutoIgnore {
 AutoIgnore choose_ignored(const Graph& graph, const Ranges& ranges, const Sensitivity& sensitivity,
                           const Measure& measure, double points);
 
-std::string to_json(const Sensitivity& sensitivity);
+std::string to_json(const Sensitivity& sensitivity);                                       // the file of --out
 Sensitivity sensitivity_from_json(const std::string& text, const std::string& where);      // throws Error
 void save_sensitivity(const Sensitivity& sensitivity, const std::filesystem::path& path);  // atomically
-Sensitivity load_sensitivity(const std::filesystem::path& path);
+Sensitivity load_sensitivity(const std::filesystem::path& path);  // throws Error naming the file
 
 }  // namespace octet::calib

@@ -11,11 +11,11 @@
 
 namespace octet::calib {
 
-struct PlanRow {
+struct PlanRow {  // one layer, as `octet plan` shows it
   std::string name, op, precision, variant, why;
 };
 
-struct Summary {
+struct Summary {  // sizes in bytes
   std::string model, method;
   std::int64_t count = 0;                // samples scored
   std::int64_t calibration_overlap = 0;  // how many of them calibrated too
@@ -31,9 +31,9 @@ struct Summary {
   double drop() const { return origin.score() - ptq.score(); }
 };
 
-std::string to_json(const Summary& summary);
+std::string to_json(const Summary& summary);                                   // summary.json
 Summary summary_from_json(const std::string& text, const std::string& where);  // throws Error
 void save_summary(const Summary& summary, const std::filesystem::path& path);  // atomically
-Summary load_summary(const std::filesystem::path& path);
+Summary load_summary(const std::filesystem::path& path);                       // throws Error naming the file
 
 }  // namespace octet::calib

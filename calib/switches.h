@@ -24,7 +24,7 @@ std::string below(std::string_view block);
 // block around it is left out.
 std::vector<std::string> blocks_of(const std::vector<std::string>& layers);
 
-class QuantiserSwitches {
+class QuantiserSwitches {  // not thread-safe
  public:
   explicit QuantiserSwitches(const Graph& graph);  // all on
 
@@ -52,6 +52,7 @@ class QuantiserSwitches {
     QuantiserSwitches& switches_;
     std::map<std::string, bool, std::less<>> before_;
   };
+  // Errors as disable().
   [[nodiscard]] Scope scoped(const std::string& expression, bool enabled) { return {*this, expression, enabled}; }
 
  private:

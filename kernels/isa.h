@@ -12,7 +12,7 @@ namespace octet::kernels {
 // architecture has. `reference` is the readable oracle alone; `portable` is what any compiler makes of plain loops.
 enum class Isa : int { reference, portable, avx2, avxvnni, avx512, avx512vnni, amx, neon, neon_dotprod, neon_i8mm };
 
-const char* name_of(Isa isa);
+const char* name_of(Isa isa);  // as OCTET_ISA says it
 // Throws Error that lists what exists.
 Isa isa_named(std::string_view name);
 

@@ -42,7 +42,7 @@ struct ConvParams {
   float lo = 0, hi = 0;           // f32: the activation's clamp (infinite where there is none)
 };
 
-struct PoolParams {
+struct PoolParams {  // max and average pools, 8 bits and f32
   Window window;
   // Average only. Rule 9: multiplier[n - 1] belongs to windows of n elements. Null for f32.
   const float* multiplier = nullptr;
@@ -95,6 +95,7 @@ struct FunctionParams {
   const std::uint8_t* table = nullptr;  // [256]
 };
 
+// f32: over the channels of a pixel.
 struct SoftmaxParams {
   bool whole_image = false;  // over every element of an image (it was flattened); otherwise over each pixel's channels
 };

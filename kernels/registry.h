@@ -15,7 +15,7 @@ std::span<const Kernel* const> all_kernels();
 std::string name_of(const Kernel& kernel);  // conv2d_s8_portable
 Isa isa_of(const Kernel& kernel);
 
-struct Choice {
+struct Choice {  // of choose(): what runs, and why not something faster
   const Kernel* kernel = nullptr;
   std::string note;  // why faster kernels of this level were not taken; empty when the fastest was
 };

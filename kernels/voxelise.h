@@ -22,6 +22,7 @@
 
 namespace octet::kernels {
 
+// How a cloud becomes voxels: where in the world, how large, how many.
 struct VoxelOptions {
   std::array<double, 3> low{0, 0, 0};   // x, y, z of the range's corner, metres
   std::array<double, 3> size{1, 1, 1};  // of a voxel; 0.075 as a float is so far off that some points change cells
@@ -31,6 +32,7 @@ struct VoxelOptions {
   std::int64_t max_voxels = 0;
 };
 
+// What became of the points of one frame.
 struct VoxelCounts {
   std::int64_t points = 0;          // given
   std::int64_t not_finite = 0;      // a NaN or an infinity in any feature: skipped

@@ -13,7 +13,7 @@
 
 namespace octet::models {
 
-class Classifier {
+class Classifier {  // not thread-safe: one a thread, they may share the model and the pool
  public:
   // `pool` must outlive it. Throws Error when the network does not take photos.
   // With a `gpu` it runs there, otherwise on the CPU.
@@ -29,7 +29,7 @@ class Classifier {
   int classes() const { return classes_; }
   int batch() const { return program_->batch; }
   const Program& program() const { return *program_; }
-  Context& context() { return *context_; }
+  Context& context() { return *context_; }  // to time or watch single layers
   const Preprocess& how() const { return how_; }
 
  private:
@@ -47,13 +47,13 @@ std::vector<int> top_k(std::span<const float> logits, int k, int offset = 0);
 // Numerically stable softmax.
 std::vector<float> softmax(std::span<const float> logits);
 
-struct Score {
+struct Score {  // of `count` labelled photos; top1() and top5() in percent
   std::int64_t count = 0, correct = 0, correct5 = 0;
   double top1() const { return count == 0 ? 0 : 100.0 * static_cast<double>(correct) / static_cast<double>(count); }
   double top5() const { return count == 0 ? 0 : 100.0 * static_cast<double>(correct5) / static_cast<double>(count); }
 };
 
-struct Evaluation {
+struct Evaluation {  // accuracy and speed on one set of photos
   Score score;
   std::vector<double> latency_ms;  // of each batch, host call to host-visible result
   double images_per_second = 0;    // network only: photos decoded and resized are not counted

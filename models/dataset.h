@@ -29,9 +29,9 @@ class Scorer {
   virtual std::vector<EdgeNoise> edge_noise(const Graph& graph, const calib::Ranges& ranges) = 0;
 };
 
-using DatasetProgress = std::function<void(std::int64_t done, std::int64_t total)>;
+using DatasetProgress = std::function<void(std::int64_t done, std::int64_t total)>;  // in samples
 
-class Dataset {
+class Dataset {  // immutable; reads files when asked
  public:
   virtual ~Dataset() = default;
 

@@ -14,7 +14,7 @@ struct ConvNames {
   std::string conv, norm, activation;
 };
 
-struct ConvLayer {
+struct ConvLayer {  // what conv_norm_act() appends
   int out;
   Window window;
   int groups = 1;

@@ -13,7 +13,7 @@
 
 namespace octet::models {
 
-struct LoadOptions {
+struct LoadOptions {  // no weights or ranges: the shipped ones, else seeded
   std::optional<std::filesystem::path> weights;
   std::optional<std::filesystem::path> ranges;
   std::optional<std::filesystem::path> names;  // of the classes, one a line; replaces the network's own
@@ -23,7 +23,7 @@ struct LoadOptions {
   BuildOptions build;
 };
 
-struct LoadedModel {
+struct LoadedModel {  // immutable once loaded, may be shared by threads
   std::string name;
   const ModelInfo* info = nullptr;      // null for a file of an unknown network
   std::optional<Graph> graph;           // null for an .octet file

@@ -10,6 +10,7 @@
 
 namespace octet::models {
 
+// As the network takes them.
 struct PreparedPhotos {
   Tensor pixels;            // u8 [n, crop, crop, 3]: 150 kB a photo at 224 x 224
   std::vector<int> labels;  // -1: none
@@ -18,7 +19,8 @@ struct PreparedPhotos {
   std::int64_t count() const { return static_cast<std::int64_t>(labels.size()); }
 };
 
-using PhotoProgress = std::function<void(std::int64_t done, std::int64_t total)>;
+using PhotoProgress = std::function<void(std::int64_t done, std::int64_t total)>;  // in photos
+// Throws Error naming the photo.
 PreparedPhotos prepare(std::span<const Photo> photos, const Preprocess& how, const PhotoProgress& progress = nullptr);
 
 // The outputs of a network for all photos, [n][outputs].

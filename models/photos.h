@@ -10,12 +10,13 @@
 
 namespace octet::models {
 
-struct Photo {
+struct Photo {  // one file, or a part of one (runtime/io/image.h)
   std::filesystem::path path;
   int label = -1;        // the class, or -1 when nothing names it
   bool by_name = false;  // the label is only the model's rule on the file's name
 };
 
+// Which photos of a folder, and where their labels are.
 struct PhotoSetOptions {
   std::optional<std::filesystem::path> labels;  // CSV: file, class index (RFC 4180 quotes, optional header)
   std::int64_t skip = 0;                        // of the sorted files

@@ -10,9 +10,9 @@
 
 namespace octet::models {
 
-struct Preprocess {
-  int resize = 0;  // 0: the photo is resized to crop x crop whatever its shape; else its shorter side becomes this
-  int crop = 224;  // then the centre crop x crop is taken
+struct Preprocess {  // pixels are 0..255 before mean and std
+  int resize = 0;    // 0: the photo is resized to crop x crop whatever its shape; else its shorter side becomes this
+  int crop = 224;    // then the centre crop x crop is taken
   Filter filter = Filter::bicubic;
   std::array<float, 3> mean{0, 0, 0};
   std::array<float, 3> std{1, 1, 1};

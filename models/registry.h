@@ -15,12 +15,13 @@
 
 namespace octet::models {
 
+// What a user may choose of a network.
 struct BuildOptions {
   std::optional<Activation> activation;     // --activation; only for networks that leave the choice
   std::optional<CenterPointConfig> points;  // only for networks that take points
 };
 
-struct ModelInfo {
+struct ModelInfo {  // one row of the table in registry.cpp
   const char* name;
   const char* summary;                    // one line
   Graph (*build)(const BuildOptions& o);  // without weights
@@ -37,7 +38,7 @@ struct ModelInfo {
   void (*seed)(Graph& graph, const BuildOptions& o, std::uint64_t seed) = nullptr;
 };
 
-std::span<const ModelInfo> all_models();
+std::span<const ModelInfo> all_models();  // in the table's order
 // Throws Error that lists the names that exist.
 const ModelInfo& find_model(std::string_view name);
 bool is_model_name(std::string_view name);

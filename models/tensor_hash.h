@@ -36,7 +36,7 @@ class LayerHashes {
  public:
   explicit LayerHashes(const QGraph& graph) : graph_(graph) {}
 
-  void add(EdgeId edge, const View& view) {
+  void add(EdgeId edge, const View& view) {  // what is not quantised is left out
     if (!graph_.edges[static_cast<std::size_t>(edge)].quantised) return;
     Fnv1a& hash = hashes_[edge];
     for_each_nchw(view, [&](int q) {

@@ -6,7 +6,7 @@
 
 namespace octet {
 
-struct ArenaBlock {
+struct ArenaBlock {  // one activation
   std::int64_t bytes = 0;
   int first = 0, last = 0;  // steps between which it is in use, both inclusive
   std::int64_t offset = 0;  // set by place_blocks()

@@ -79,6 +79,7 @@ OCTET_HD float symmetric_step(float amax, std::int32_t levels = 127) {
   return static_cast<float>(static_cast<double>(amax) / levels);
 }
 
+// What rule 2 multiplies by.
 OCTET_HD float inverse_step(float step) { return static_cast<float>(1.0 / static_cast<double>(step)); }
 
 // --- rule 2: real -> integer
@@ -94,6 +95,7 @@ OCTET_HD std::int32_t quantise(float x, const QuantParams& to) {
   return quantise(x, inverse_step(to.step), to.lo, to.hi, to.zero);
 }
 
+// Rule 1, backwards: real units.
 OCTET_HD float dequantise(std::int32_t q, float step, std::int32_t zero) { return step * static_cast<float>(q - zero); }
 
 // --- rules 3, 4, 5: weights and biases
@@ -120,11 +122,13 @@ OCTET_HD std::int64_t quantise_bias(float bias, float step_in, float step_weight
 // --- rules 6, 7: integer accumulator -> integer
 // -----------------------------------------------------------------------
 
+// Rule 6: no result changes, and every product is a normal float or 0.
 OCTET_HD float clamp_multiplier(double m) {
   const float rounded = static_cast<float>(m);
   return clamp(rounded, kMinMultiplier, kMaxMultiplier);
 }
 
+// Rule 6: output steps an accumulator unit.
 OCTET_HD float multiplier(float step_in, float step_weight, float step_out) {
   return clamp_multiplier(static_cast<double>(step_in) * step_weight / step_out);
 }
@@ -152,8 +156,10 @@ OCTET_HD std::int32_t requantise_notebook(std::int32_t accumulator, float scale_
 // --- rule 8: activation limits
 // ----------------------------------------------------------------------------------------
 
+// The lower limit behind a ReLU: the integer of 0.
 OCTET_HD std::int32_t relu_lo(const QuantParams& out) { return out.lo > out.zero ? out.lo : out.zero; }
 
+// The upper limit behind a ReLU6: the integer of 6, by rule 2.
 OCTET_HD std::int32_t relu6_hi(const QuantParams& out) {
   const float six = 6.0f * inverse_step(out.step);
   const std::int32_t top = six < 1024.0f ? out.zero + round_even(six) : out.hi;
@@ -163,10 +169,12 @@ OCTET_HD std::int32_t relu6_hi(const QuantParams& out) {
 // --- rules 9, 10, 11: pools, copies, adds
 // -----------------------------------------------------------------------------
 
+// Rule 9, for a window of `count` values.
 OCTET_HD float average_multiplier(float step_in, float step_out, std::int32_t count) {
   return clamp_multiplier(static_cast<double>(step_in) / (static_cast<double>(step_out) * count));
 }
 
+// Rule 10.
 OCTET_HD float copy_multiplier(float step_in, float step_out) {
   return clamp_multiplier(static_cast<double>(step_in) / step_out);
 }

@@ -18,13 +18,14 @@ struct BevBox {
   double x = 0, y = 0, du = 0, dv = 0;
   double sine = 0, cosine = 1;  // of the heading
 
+  // `heading` in radians.
   OCTET_REAL_HD BevBox of(double x, double y, double du, double dv, double heading) {
     const real::SineCosine turn = real::sine_cosine(heading);
     return {x, y, du, dv, turn.sine, turn.cosine};
   }
 };
 
-struct ConvexPolygon {
+struct ConvexPolygon {  // counter-clockwise; metres
   static constexpr int kMost = 8;
   double u[kMost] = {}, v[kMost] = {};
   int corners = 0;

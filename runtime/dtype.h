@@ -10,7 +10,7 @@ namespace octet {
 // stores it only (files, weights), it does not compute in it.
 enum class DType : std::uint8_t { f32, f16, s8, u8, s32, s64, f64, s16 };
 
-constexpr int size_of(DType type) {
+constexpr int size_of(DType type) {  // bytes of one element
   switch (type) {
     case DType::s8:
     case DType::u8:
@@ -28,7 +28,7 @@ constexpr int size_of(DType type) {
   return 0;
 }
 
-constexpr const char* name_of(DType type) {
+constexpr const char* name_of(DType type) {  // "f32", ...
   switch (type) {
     case DType::f32:
       return "f32";
@@ -50,6 +50,7 @@ constexpr const char* name_of(DType type) {
   return "?";
 }
 
+// From the C++ type of an element to its DType.
 template <class T>
 struct DTypeOf;
 template <>

@@ -17,7 +17,7 @@ class Error : public std::runtime_error {
 };
 
 template <class... Args>
-[[noreturn]] void fail(fmt::format_string<Args...> format, Args&&... args) {
+[[noreturn]] void fail(fmt::format_string<Args...> format, Args&&... args) {  // throws Error
   throw Error(fmt::format(format, std::forward<Args>(args)...));
 }
 

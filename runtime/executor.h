@@ -26,11 +26,13 @@ class Executor {
   std::span<const std::int64_t> calls() const { return calls_; }
 
  protected:
+  // `steps` of the program: what calls() counts.
   explicit Executor([[maybe_unused]] std::size_t steps) {
 #ifdef OCTET_COUNT_KERNELS
     calls_.resize(steps);
 #endif
   }
+  // To be called once a step that was run.
   void count([[maybe_unused]] std::size_t step) {
 #ifdef OCTET_COUNT_KERNELS
     ++calls_[step];
@@ -46,6 +48,7 @@ class Executor {
   std::vector<std::int64_t> calls_;
 };
 
+// `pool` must outlive it. Throws Error when memory is lacking.
 std::unique_ptr<Executor> make_cpu_executor(std::shared_ptr<const Program> program, ThreadPool& pool);
 // Throws Error in a build without CUDA.
 std::unique_ptr<Executor> make_cuda_executor(std::shared_ptr<const Program> program);

@@ -17,8 +17,9 @@
 namespace octet {
 
 class StateDict;
-using EdgeId = int;
+using EdgeId = int;  // an index into Graph::edges()
 
+// Shapes without the batch.
 enum class Op : std::uint8_t {
   conv2d,  // [C,H,W] -> [O,H',W']; weight [O, C/groups, kh, kw], bias [O]
   // The transpose of conv2d: each input element adds its multiple of the kernel to the output, `stride` apart. Weight
@@ -60,7 +61,7 @@ bool has_weights(Op op);             // multiplies its input with a weight: conv
 bool moves_values(Op op);            // max_pool, flatten, upsample, pad, to_dense: INT8 keeps the input's step and zero
 Op op_named(std::string_view name);  // throws Error
 
-struct Parameter {
+struct Parameter {  // one tensor of a node's
   std::string key;  // "weight": the state-dict key is NODE.weight
   Shape shape;
   Tensor value;  // f32; empty until loaded
@@ -74,6 +75,7 @@ struct IntegerWeights {
   std::vector<float> bias_step;
 };
 
+// One operation; what it does not use keeps its default.
 struct Node {
   std::string name;  // dotted, unique
   Op op;
@@ -92,9 +94,10 @@ struct Node {
   std::shared_ptr<const IntegerWeights> integers;
 
   const Tensor& parameter(std::string_view key) const;  // throws Error when absent or not loaded
-  bool has(std::string_view key) const;
+  bool has(std::string_view key) const;                 // whether the layer has such a parameter
 };
 
+// One activation.
 struct Edge {
   std::string name;      // the producer's name, or the input's
   Shape shape;           // without the batch; rank 4, [C,Z,Y,X], where the activation is sparse
@@ -103,7 +106,7 @@ struct Edge {
   int level = -1;        // sparse: which set of sites (Graph::sparse_plan); -1 for a dense edge
 };
 
-struct ConvOptions {
+struct ConvOptions {  // of conv2d and conv_transpose2d
   Window window;
   int groups = 1;
   bool bias = true;
@@ -160,7 +163,7 @@ class Graph {
   std::vector<int> consumers(EdgeId edge) const;             // node indices
   const SparsePlan& sparse_plan() const { return sparse_; }  // no levels in a dense network
   std::int64_t parameter_count() const;                      // learnable ones: running statistics do not count
-  Node& node(int index) { return nodes_[index]; }
+  Node& node(int index) { return nodes_[index]; }            // to change its parameters' values
 
   // Fills every parameter from a checkpoint (state-dict keys NODE.KEY, PyTorch's layouts). A key that the graph wants
   // and the file lacks, a wrong shape, a NaN or an infinity is an Error; returns the file's keys that nobody wanted.

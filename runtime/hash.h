@@ -11,20 +11,20 @@
 
 namespace octet {
 
-class Fnv1a {
+class Fnv1a {  // add() takes the bytes in any portions, value() is the hash so far
  public:
   static constexpr std::uint64_t kOffset = 0xcbf29ce484222325u;
   static constexpr std::uint64_t kPrime = 0x100000001b3u;
 
-  constexpr Fnv1a& add(std::uint8_t byte) {
+  constexpr Fnv1a& add(std::uint8_t byte) {  // returns itself
     value_ = (value_ ^ byte) * kPrime;
     return *this;
   }
-  constexpr Fnv1a& add(std::string_view text) {
+  constexpr Fnv1a& add(std::string_view text) {  // likewise
     for (const char c : text) add(static_cast<std::uint8_t>(c));
     return *this;
   }
-  constexpr Fnv1a& add(std::span<const std::byte> bytes) {
+  constexpr Fnv1a& add(std::span<const std::byte> bytes) {  // likewise
     for (const std::byte b : bytes) add(static_cast<std::uint8_t>(b));
     return *this;
   }
@@ -34,6 +34,7 @@ class Fnv1a {
   std::uint64_t value_ = kOffset;
 };
 
+// All at once.
 constexpr std::uint64_t fnv1a(std::span<const std::byte> bytes) { return Fnv1a().add(bytes).value(); }
 constexpr std::uint64_t fnv1a(std::string_view text) { return Fnv1a().add(text).value(); }
 

@@ -20,7 +20,7 @@ namespace octet {
 // Where a step finds an activation: in the arena, or in the caller's tensor.
 enum class Place : std::uint8_t { arena, network_input, network_output };
 
-struct Slot {
+struct Slot {  // one activation, or a slice of one
   Place place = Place::arena;
   std::int64_t offset = 0;  // bytes from the arena's start to element (0, 0, 0, 0)
   View view;                // for the largest batch; `data` is set when a Context binds it
@@ -36,7 +36,7 @@ struct SparseBlock {
   int first = -1, last = -1;  // steps between which it is in use
 };
 
-struct Completed {
+struct Completed {  // an edge whose value lies in a slot now
   EdgeId edge;
   int slot;
 };

@@ -15,17 +15,17 @@
 
 namespace octet {
 
-enum class Precision : std::uint8_t { fp32, int8 };
-const char* name_of(Precision precision);
+enum class Precision : std::uint8_t { fp32, int8 };  // of a layer's arithmetic
+const char* name_of(Precision precision);            // "fp32", "int8"
 
-enum class Activation : std::uint8_t { none, relu, relu6 };
-const char* name_of(Activation activation);
+enum class Activation : std::uint8_t { none, relu, relu6 };  // fused into a layer: its limits (rule 8)
+const char* name_of(Activation activation);                  // "none", "relu", "relu6"
 
 // How an integer layer goes from its accumulator to 8 bits: the contract's single multiplication (rule 7), or the
 // cat/dog notebook's multiply-then-divide (`--preset notebook`; reference and portable kernels).
 enum class Requantisation : std::uint8_t { one_multiply, notebook };
 
-struct QEdge {
+struct QEdge {  // one activation, real or quantised
   std::string name;
   Shape shape;  // without the batch
   bool quantised = false;
@@ -35,7 +35,7 @@ struct QEdge {
   float notebook_scale = 0;
 };
 
-struct QNode {
+struct QNode {  // one layer
   std::string name;
   Op op;
   std::vector<EdgeId> inputs;
@@ -66,7 +66,7 @@ struct QNode {
   std::int64_t macs = 0;  // multiply-accumulates for one image; sparse_conv: for one site with all its neighbours
 };
 
-struct QGraph {
+struct QGraph {  // immutable by convention once it is valid: many threads may read it
   std::string name;
   Requantisation requantisation = Requantisation::one_multiply;
   std::vector<QEdge> edges;

@@ -13,6 +13,6 @@
 
 namespace octet {
 
-std::string to_svg(const QGraph& graph);
+std::string to_svg(const QGraph& graph);  // a whole file; equal graphs give equal bytes
 
 }  // namespace octet

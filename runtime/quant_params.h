@@ -7,7 +7,7 @@
 
 namespace octet {
 
-struct QuantParams {
+struct QuantParams {  // of one edge
   // Raw point features (metres beside intensities) lose too much in 8 bits, so the input of a sparse network's first
   // convolutions is "wide": 15 bits and a sign, q within +-16256 = +-127 * 128, zero point 0. Two s8 planes hold it,
   //     q = 128 * high + low,   high = (q + 64) >> 7 in [-127, 127],   low = q - 128 * high in [-64, 63],

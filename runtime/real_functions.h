@@ -16,7 +16,7 @@
 
 namespace octet::real {
 
-constexpr double kPi = 3.141592653589793;
+constexpr double kPi = 3.141592653589793;  // the double nearest to pi
 
 // Nearest integer of |x| < 2^51: 1.5 * 2^52 + x has a unit of 1 in its last place.
 OCTET_REAL_HD double nearest(double x) { return (x + 6755399441055744.0) - 6755399441055744.0; }
@@ -43,6 +43,7 @@ OCTET_REAL_HD double exp(double x) {
   return sum * power_of_two(static_cast<int>(k));
 }
 
+// Rounded once from the double; what is below the smallest normal float is 0, what is above the largest infinite.
 OCTET_REAL_HD float exp(float x) {
   const double value = exp(static_cast<double>(x));
   // Where float has no normal number left the result says so itself: what flushes or keeps subnormals cannot matter.
@@ -80,7 +81,7 @@ OCTET_REAL_HD float atan2(float y, float x) {
   return static_cast<float>(y < 0 ? -angle : angle);
 }
 
-struct SineCosine {
+struct SineCosine {  // of one angle
   double sine, cosine;
 };
 

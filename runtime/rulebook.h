@@ -39,7 +39,8 @@ class Rulebook {
   std::span<const std::int32_t> map() const { return {data_.data(), static_cast<std::size_t>(taps_ * rows_)}; }
   std::int64_t pairs() const;  // entries that are not -1: multiply-accumulates are pairs * C * O
 
-  void resize(std::int64_t taps, std::int64_t rows);
+  void resize(std::int64_t taps, std::int64_t rows);  // contents are undefined afterwards
+  // One tap's [rows], to be written.
   std::int32_t* tap(std::int64_t index) { return data_.data() + index * rows_; }
 
  private:

@@ -24,6 +24,7 @@ struct SparseGrid {
   std::int64_t z = 1, y = 1, x = 1;
 
   std::int64_t cells() const { return z * y * x; }
+  // Of a cell inside of the grid; not checked.
   std::int64_t key(std::int64_t batch, std::int64_t iz, std::int64_t iy, std::int64_t ix) const {
     return ((batch * z + iz) * y + iy) * x + ix;
   }
@@ -31,10 +32,10 @@ struct SparseGrid {
   bool operator==(const SparseGrid&) const = default;
 };
 
-struct Cell {
+struct Cell {  // of one frame of a batch
   std::int64_t batch = 0, z = 0, y = 0, x = 0;
 };
-Cell cell_of(const SparseGrid& grid, std::int64_t key);
+Cell cell_of(const SparseGrid& grid, std::int64_t key);  // the inverse of key()
 
 // The geometry of a sparse convolution; triples are z, y, x. Output cell o and tap k read input cell
 //

@@ -18,6 +18,7 @@ struct SparseLevel {
   SparseWindow window;
 };
 
+// Which levels a rulebook joins.
 struct RulebookPlan {
   int from = 0, to = 0;  // levels
   SparseWindow window;
@@ -59,8 +60,10 @@ class SparseGeometry {
   // `keys` as in SparseTensor; they must stay until the next call.
   void build(std::span<const std::int64_t> keys, std::int64_t batch, ThreadPool& pool);
 
+  // Of its sites, ascending.
   std::span<const std::int64_t> keys(int level) const { return levels_[static_cast<std::size_t>(level)].index.keys(); }
-  std::int64_t rows(int level) const { return static_cast<std::int64_t>(keys(level).size()); }
+  std::int64_t rows(int level) const { return static_cast<std::int64_t>(keys(level).size()); }  // its sites
+  // By SparsePlan::rulebooks().
   const Rulebook& rulebook(int index) const { return rulebooks_[static_cast<std::size_t>(index)]; }
   std::size_t memory_bytes() const;
 

@@ -23,7 +23,7 @@ class Tensor {
   Tensor(DType type, Shape shape, void* data, std::shared_ptr<const void> keep = nullptr);
 
   template <class T>
-  static Tensor of(Shape shape, std::span<const T> values) {
+  static Tensor of(Shape shape, std::span<const T> values) {  // an owning copy; throws Error when the counts differ
     Tensor tensor(DTypeOf<T>::value, shape);
     tensor.copy_from(values.data(), values.size_bytes());
     return tensor;
@@ -35,7 +35,7 @@ class Tensor {
   std::size_t bytes() const { return static_cast<std::size_t>(elements()) * size_of(dtype_); }
   bool empty() const { return data_ == nullptr; }  // default-constructed
   bool is_view() const { return view_; }           // of memory that is not its own, a mapped file's for one
-  std::byte* raw() { return data_; }
+  std::byte* raw() { return data_; }               // null when empty
   const std::byte* raw() const { return data_; }
 
   // Typed access; throws Error when T is not the element type.

@@ -21,7 +21,7 @@
 
 namespace octet {
 
-struct View {
+struct View {  // somebody else's memory
   // Kernels may read this many bytes past the last element of an 8-bit or f32 activation (never write, never use what
   // they find): a vector load need not stop at a run's end. Arenas end with as much slack.
   static constexpr int kReadableBeyond = 64;
@@ -32,6 +32,7 @@ struct View {
   std::int32_t n = 0, h = 1, w = 1, c = 1;
   std::int64_t stride_n = 0, stride_h = 0, stride_w = 0, stride_c = 1;  // in elements
 
+  // The element's address; negative y and x reach into a border. Nothing is checked.
   template <class T>
   OCTET_VIEW_HD __attribute__((always_inline)) T* at(std::int64_t image, std::int64_t y, std::int64_t x,
                                                      std::int64_t channel = 0) const {

@@ -10,13 +10,14 @@
 
 namespace octet::kernels {
 
-struct MultiplyPeak {
+struct MultiplyPeak {  // multiply-accumulates from registers, one core
   Isa isa;
   DType type;               // f32 or s8
   std::string instruction;  // "vpdpbusd zmm"
   double ops_per_second;    // a multiply-accumulate is two operations
 };
 
+// Reading from one level of the memory hierarchy, one core.
 struct ReadPeak {
   std::string level;      // "L1", "L2", "L3", "memory"
   std::int64_t capacity;  // of that level in bytes, as the system tells; what is larger lives in the next one
@@ -24,7 +25,7 @@ struct ReadPeak {
   double bytes_per_second;
 };
 
-struct Limits {
+struct Limits {  // of one core; immutable once measured
   std::vector<MultiplyPeak> multiply;
   std::vector<ReadPeak> read;  // from the fastest to the slowest
 

@@ -12,8 +12,8 @@
 
 namespace octet::kernels {
 
-struct PlanOptions {
-  int batch = 1;  // the largest batch a run may have
+struct PlanOptions {  // what a Program is made for
+  int batch = 1;      // the largest batch a run may have
   Isa isa = chosen_isa();
   std::optional<Gpu> gpu;  // plan for this CUDA device instead of the CPU (it need not be here; a Context needs it)
   // When set, the program's input is photos, u8 [n, H, W, 3] RGB, and (p - mean) / std happens inside (through a table

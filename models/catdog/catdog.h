@@ -51,6 +51,6 @@ struct CatDog {
   }
 };
 
-Graph catdog();
+Graph catdog();  // input [3, 224, 224], 0..255; output [2]; without weights
 
 }  // namespace octet::models

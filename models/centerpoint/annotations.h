@@ -26,7 +26,7 @@ struct Annotation {
   int points = -1;                      // of LiDAR and radar in the box; negative: nobody counted
 };
 
-struct Annotations {
+struct Annotations {  // of one frame
   std::vector<Annotation> boxes;
   // From the LiDAR's frame to the vehicle's, and from that to the map's; the identity where the file has none.
   Pose lidar_to_ego = kIdentity, ego_to_global = kIdentity;

@@ -24,6 +24,7 @@ struct Box {
 
 BevBox from_above(const Box& box);  // whose side du is dx, dv is dy
 
+// What decoding one frame left out on the way to its boxes.
 struct DecodeCounts {
   std::int64_t candidates = 0;          // cells with a score above the threshold
   std::int64_t out_of_range = 0;        // of these: centre outside of center_range, or sizes that are no numbers

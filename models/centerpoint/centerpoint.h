@@ -33,7 +33,7 @@ struct HeadMaps {
 };
 HeadMaps head_maps(const CenterPointConfig& config);
 
-struct Head {
+struct Head {  // one of a task's six
   const char* name;
   int channels;  // 0: one a class
 };

@@ -11,8 +11,9 @@
 
 namespace octet::models {
 
+// The defaults are the official 0.075 m network's.
 struct CenterPointConfig {
-  enum class Nms : std::uint8_t { rotated, circle };
+  enum class Nms : std::uint8_t { rotated, circle };  // suppression by overlap or by distance
 
   // Metres. A voxel holds points with range[i] <= coordinate < range[i + 3]; x and y must be multiples of 16 voxels, so
   // that the neck's two resolutions meet.

@@ -16,7 +16,7 @@ namespace octet::models {
 // How the configured network wants its points in voxels. Points may not fall into the grid's last level of z.
 kernels::VoxelOptions voxel_options(const CenterPointConfig& config);
 
-struct Detection {
+struct Detection {  // what one frame came to
   kernels::VoxelCounts voxels;
   DecodeCounts decoded;
   std::vector<Box> boxes;  // task by task, best first
@@ -28,7 +28,7 @@ struct Detection {
 // The stage of the network that a step or an edge of this name belongs to: "encoder", "neck" or "heads".
 std::string stage_of(const std::string& layer);
 
-class Detector {
+class Detector {  // not thread-safe: one a thread
  public:
   // `pool` must outlive it. Throws Error when the network does not take points.
   Detector(const LoadedModel& model, ThreadPool& pool, bool keep_edges = false);
@@ -39,7 +39,7 @@ class Detector {
 
   const CenterPointConfig& config() const { return config_; }
   const Program& program() const { return *program_; }
-  Context& context() { return *context_; }
+  Context& context() { return *context_; }  // to time or watch single layers
   // Of the last frame:
   const SparseTensor& voxels() const { return voxels_; }
   const SparseGeometry* geometry() const { return context_->geometry(); }

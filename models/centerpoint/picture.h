@@ -10,7 +10,7 @@
 
 namespace octet::models {
 
-struct Picture {
+struct Picture {  // what save_picture() draws
   CenterPointConfig config;
   Tensor points;  // f32 [n, 5]
   std::vector<Box> boxes;

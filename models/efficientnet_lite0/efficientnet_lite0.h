@@ -7,7 +7,7 @@
 
 namespace octet::models {
 
-struct EfficientNetLite0Options {
+struct EfficientNetLite0Options {  // the defaults are the published network
   int classes = 1000;
   int side = 224;  // of the square input
 };

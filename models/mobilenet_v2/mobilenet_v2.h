@@ -9,8 +9,8 @@
 
 namespace octet::models {
 
-struct MobileNetV2Options {
-  double width = 1.0;  // multiplies every channel count, which then becomes a multiple of 8
+struct MobileNetV2Options {  // the defaults are torchvision's network
+  double width = 1.0;        // multiplies every channel count, which then becomes a multiple of 8
   // Rows of expansion t, channels c, repeats n, stride s of the first.
   std::vector<std::vector<int>> blocks = {{1, 16, 1, 1}, {6, 24, 2, 2},  {6, 32, 3, 2}, {6, 64, 4, 2},
                                           {6, 96, 3, 1}, {6, 160, 3, 2}, {6, 320, 1, 1}};

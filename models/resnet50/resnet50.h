@@ -9,6 +9,7 @@
 
 namespace octet::models {
 
+// The defaults are torchvision's network.
 struct ResNet50Options {
   std::array<int, 4> blocks{3, 4, 6, 3};  // bottlenecks a stage
   int classes = 1000;

@@ -20,7 +20,7 @@
 
 namespace octet {
 
-struct Image {
+struct Image {  // rows from the top
   int width = 0;
   int height = 0;
   Tensor pixels;  // u8, height x width x 3, RGB

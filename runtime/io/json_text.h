@@ -9,6 +9,7 @@
 
 namespace octet {
 
+// A value as a message shows it: short, on one line.
 inline std::string json_text(const nlohmann::json& value) {
   if (value.is_array()) return "a list";
   if (value.is_object()) return "an object";

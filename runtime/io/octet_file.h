@@ -13,6 +13,7 @@
 
 namespace octet {
 
+// The whole file in memory; equal graphs give equal bytes.
 std::vector<std::byte> octet_file_bytes(const QGraph& graph);
 void save_octet_file(const QGraph& graph, const std::filesystem::path& path);  // atomically
 

@@ -21,7 +21,8 @@
 
 namespace octet::onnx {
 
-struct Attribute {
+struct Attribute {  // AttributeProto: the field of its kind is set
+  // Which field holds it.
   enum class Kind : std::uint8_t { integer, real, text, tensor, integers, reals, texts, other };
   std::string name;
   Kind kind = Kind::other;  // other: sub-graphs, sparse tensors, types
@@ -33,6 +34,7 @@ struct Attribute {
   std::vector<float> floats;
 };
 
+// NodeProto: one operator with its attributes.
 struct NodeProto {
   std::string name;  // often empty, not always unique
   std::string op_type;
@@ -45,7 +47,7 @@ struct NodeProto {
   std::string str() const;                                  // for messages: "Conv 'features.0.0'", name or first output
 };
 
-struct ValueInfo {
+struct ValueInfo {  // ValueInfoProto
   std::string name;
   std::int32_t elem_type = 0;      // TensorProto.DataType; 1 is float
   std::vector<std::int64_t> dims;  // -1: dynamic (a name, or nothing)
@@ -53,7 +55,7 @@ struct ValueInfo {
   bool has_shape = false;
 };
 
-struct Model {
+struct Model {  // ModelProto and its GraphProto
   std::int64_t ir_version = 8;
   std::string producer;
   std::string graph_name;
@@ -76,6 +78,7 @@ Model read_model(const std::filesystem::path& path);
 // The same from memory; external data is looked for in `folder`. `where` names the model in messages.
 Model parse_model(std::span<const std::byte> bytes, const std::filesystem::path& folder, const std::string& where);
 
+// The whole file in memory, as write_model() writes it.
 std::vector<std::byte> model_bytes(const Model& model);
 void write_model(const Model& model, const std::filesystem::path& path);  // atomically
 

@@ -17,9 +17,10 @@
 
 namespace octet {
 
+// What a record of the file is.
 struct PointFormat {
-  enum class Fifth : std::uint8_t {
-    guess,  // a laser's index when all are whole numbers and one is above 1, else the time lag
+  enum class Fifth : std::uint8_t {  // what the last number of a record is
+    guess,                           // a laser's index when all are whole numbers and one is above 1, else the time lag
     time_lag,
     laser,
   };
@@ -37,6 +38,7 @@ PointFormat point_format(std::string_view text, const std::string& where);
 // What the name says: FRAME.f32x5.bin, FRAME.fp16x5.bin and so on; FRAME.pcd.bin is nuScenes' f32x5. Nothing otherwise.
 std::optional<PointFormat> point_format_of_name(const std::filesystem::path& path);
 
+// One frame, whatever its file's format.
 struct PointCloud {
   Tensor points;                 // f32 [n, 5]: x, y, z, intensity, time lag
   bool fifth_was_laser = false;  // Fifth::guess took the fifth column for indices and put lags of 0 there

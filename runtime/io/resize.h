@@ -12,7 +12,7 @@
 
 namespace octet {
 
-enum class Filter : std::uint8_t { bicubic, bilinear };
+enum class Filter : std::uint8_t { bicubic, bilinear };  // Pillow's BICUBIC and BILINEAR
 
 // `horizontal_first` is Pillow before 13.0 (checked with 9.4 to 12.3), and what Octet's networks are trained and
 // checked with. Pillow 13.0 runs the vertical pass first for images that lose more than twice as many rows as columns;

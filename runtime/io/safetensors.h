@@ -19,7 +19,7 @@ namespace octet {
 
 using Metadata = std::map<std::string, std::string>;  // the header's "__metadata__"
 
-struct SafetensorsFile {
+struct SafetensorsFile {  // its tensors view the mapped file
   StateDict tensors;
   Metadata metadata;
 };

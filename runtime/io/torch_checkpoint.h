@@ -17,6 +17,7 @@
 
 namespace octet {
 
+// The state dict of a checkpoint, and what else was seen in it.
 struct TorchCheckpoint {
   StateDict tensors;                 // in the order of the file; of a module, the order of its state_dict()
   std::vector<std::string> ignored;  // "epoch: an integer", one a value that is not part of `tensors`

@@ -13,7 +13,7 @@
 
 namespace octet {
 
-struct WeightsFile {
+struct WeightsFile {  // what a file of either format holds
   StateDict tensors;
   std::string format;                // "safetensors", "PyTorch zip", "PyTorch legacy"
   std::vector<std::string> ignored;  // values of a checkpoint that are not tensors: "epoch: an integer"

@@ -23,7 +23,7 @@ class ZipArchive {
   ZipArchive& operator=(const ZipArchive&) = delete;
 
   const std::vector<std::string>& entries() const { return entries_; }
-  bool contains(const std::string& entry) const;
+  bool contains(const std::string& entry) const;  // by its whole name
 
   // The bytes of an entry as a u8 tensor of one dimension. Throws Error: no such entry, encrypted, a broken or lying
   // stream (the check sum is compared), over the limits.

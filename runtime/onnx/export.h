@@ -19,6 +19,7 @@
 
 namespace octet::onnx {
 
+// How the file is written, whatever the network.
 struct ExportOptions {
   int opset = 13;              // 13 (the first with a scale a channel) to 21
   bool dynamic_batch = false;  // axis 0 of input and output is `batch` instead of 1

@@ -20,7 +20,7 @@ void apply_range_metadata(const Model& model, const std::string& name, QuantPara
 // Adds a line.
 void add_range_metadata(Model& model, const std::string& name, const QuantParams& quant);
 
-void add_float_layer(Model& model, const std::string& layer);
-std::set<std::string> float_layers(const Model& model);
+void add_float_layer(Model& model, const std::string& layer);  // appends to the list
+std::set<std::string> float_layers(const Model& model);        // that add_float_layer() noted
 
 }  // namespace octet::onnx

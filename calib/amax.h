@@ -13,7 +13,7 @@
 // Taken literally, mse and entropy cost (number of bins)^2. Here each candidate costs one step per quantisation level:
 // both sums split into levels, and prefix sums over the bins give a level's share at once. That rounds differently, so
 // the candidates that come close to the best are computed again as the definition says, and those values decide
-// (QUANTIZATION.md, "Choosing amax").
+// (CALIBRATION.md, "Choosing amax").
 #pragma once
 
 #include <array>

@@ -1,8 +1,10 @@
-// calib/QUANTIZATION.md against the code: every example line is recomputed, every link must lead to a file, and every
-// function that a link names must occur in that file.
+// The pages that derive the arithmetic (calib/*.md) against the code: every example line is recomputed, every equation
+// between numbers evaluated, every other number accounted for; every link must lead to a file, and every function that
+// a link names must occur in that file.
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cctype>
 #include <charconv>
 #include <cmath>
@@ -10,23 +12,29 @@
 #include <fstream>
 #include <functional>
 #include <map>
+#include <random>
 #include <regex>
 #include <set>
 #include <sstream>
 #include <string>
 #include <vector>
 
+#include "calib/amax.h"
 #include "calib/fake_quant.h"
+#include "calib/histogram.h"
 #include "calib/ranges.h"
 #include "models/measure.h"
 #include "runtime/arithmetic.h"
+#include "tests/page_numbers.h"
 
 using namespace octet;
+using namespace octet::testing;
 namespace fs = std::filesystem;
 
 namespace {
 
-const fs::path kDocument = fs::path(OCTET_SOURCE_DIR) / "calib" / "QUANTIZATION.md";
+const fs::path kFolder = fs::path(OCTET_SOURCE_DIR) / "calib";
+const std::vector<std::string> kPages = {"QUANTIZATION.md", "SPARSE.md", "CALIBRATION.md", "NOTEBOOK.md"};
 
 std::string read(const fs::path& path) {
   std::ifstream file(path, std::ios::binary);
@@ -43,8 +51,8 @@ struct Line {
   bool literal = false;  // in a fenced or an indented block: no links there
 };
 
-std::vector<Line> document_lines() {
-  std::istringstream text(read(kDocument));
+std::vector<Line> document_lines(const std::string& page) {
+  std::istringstream text(read(kFolder / page));
   std::vector<Line> lines;
   std::string line, fence;
   for (int number = 1; std::getline(text, line); ++number) {
@@ -55,6 +63,14 @@ std::vector<Line> document_lines() {
     lines.push_back({number, line, fence, !fence.empty() || line.starts_with("    ")});
   }
   REQUIRE_MESSAGE(fence.empty(), "a fenced block is not closed");
+  return lines;
+}
+
+std::vector<Line> all_lines() {
+  std::vector<Line> lines;
+  for (const std::string& page : kPages) {
+    for (Line& line : document_lines(page)) lines.push_back(std::move(line));
+  }
   return lines;
 }
 
@@ -169,11 +185,11 @@ bool names(const std::string& text, const std::string& name) {
 
 }  // namespace
 
-TEST_CASE("every example of QUANTIZATION.md is what the code computes") {
+TEST_CASE("every example of the pages is what the code computes") {
   static const std::regex call(R"((\w+)\(([^()]*)\) = (\S+))");
   int examples = 0;
   std::set<std::string> called;
-  for (const Line& line : document_lines()) {
+  for (const Line& line : all_lines()) {
     if (line.fence != "example") continue;
     CAPTURE(line.number);
     CAPTURE(line.text);
@@ -193,47 +209,53 @@ TEST_CASE("every example of QUANTIZATION.md is what the code computes") {
   }
 }
 
-TEST_CASE("QUANTIZATION.md has a section for each of the 14 rules, and the others that the code cites") {
+TEST_CASE("QUANTIZATION.md has a section for each of the 14 rules; every section of every page names the code") {
   static const std::regex heading(R"(## (?:Rule (\d+): \S.*|(.*)))");
   int rules = 0;
   std::set<std::string> others;
-  bool linked = true;  // whether the rule before names the code
-  std::string section;
-  for (const Line& line : document_lines()) {
-    if (!line.literal && line.text.find("](") != std::string::npos) linked = true;
-    std::smatch parts;
-    if (line.literal || !std::regex_match(line.text, parts, heading)) continue;
-    CHECK_MESSAGE(linked, section << " names no code");
-    section = line.text;
-    linked = !parts[1].matched;
-    if (parts[1].matched) {
-      CHECK_MESSAGE(std::stoi(parts[1]) == ++rules, line.text << " is out of order");
-    } else {
-      others.insert(parts[2]);
+  for (const std::string& page : kPages) {
+    std::string section;
+    bool linked = true;  // whether the section before names the code; NOTEBOOK.md and SPARSE.md do so at their ends
+    const bool once = page == "NOTEBOOK.md" || page == "SPARSE.md";
+    for (const Line& line : document_lines(page)) {
+      if (line.literal) continue;
+      if (line.text.find("[`") != std::string::npos || line.text.find("in CMakeLists.txt]") != std::string::npos) {
+        linked = true;
+      }
+      std::smatch parts;
+      if (!std::regex_match(line.text, parts, heading)) continue;
+      CHECK_MESSAGE((linked || once), page << ": " << section << " names no code");
+      section = line.text;
+      linked = false;
+      if (parts[1].matched) {
+        CHECK_MESSAGE(std::stoi(parts[1]) == ++rules, line.text << " is out of order");
+      } else {
+        others.insert(parts[2]);
+      }
     }
+    CHECK_MESSAGE((linked || section == "## Error budget"), page << ": " << section << " names no code");
   }
-  CHECK_MESSAGE(linked, section << " names no code");
   CHECK(rules == 14);
-  for (const char* title : {"Folding", "Observers and ranges", "Choosing amax", "Equalising and bias correction",
-                            "The notebook's arithmetic", "Error budget"}) {
+  for (const char* title : {"Folding", "Error budget", "Absent neighbours", "The wide input", "Observers and ranges",
+                            "Choosing amax", "Equalising and bias correction", "Differences from the rules"}) {
     CHECK_MESSAGE(others.contains(title), title);
   }
 }
 
-TEST_CASE("every link of QUANTIZATION.md leads to a file that holds what the link names") {
-  std::string text;  // a link may be broken over two lines
-  for (const Line& line : document_lines()) {
-    if (!line.literal) text += line.text + "\n";
-  }
+TEST_CASE("every link of the pages leads to a file that holds what the link names") {
   static const std::regex link(R"(\[([^\]]+)\]\(([^)\s]+)\))");
   static const std::regex code("`([^`]+)`");
   int links = 0;
+  std::string text;  // a link may be broken over two lines
+  for (const Line& line : all_lines()) {
+    if (!line.literal) text += line.text + "\n";
+  }
   for (std::sregex_iterator it(text.begin(), text.end(), link), end; it != end; ++it) {
     const std::string label = (*it)[1], target = (*it)[2];
     CAPTURE(label);
     CAPTURE(target);
     if (target.starts_with("#") || target.starts_with("http")) continue;
-    const fs::path file = kDocument.parent_path() / target.substr(0, target.find('#'));
+    const fs::path file = kFolder / target.substr(0, target.find('#'));
     ++links;
     REQUIRE(fs::is_regular_file(file));
     const std::string content = read(file);
@@ -244,7 +266,171 @@ TEST_CASE("every link of QUANTIZATION.md leads to a file that holds what the lin
       CHECK_MESSAGE(names(content, function), function << " is not in " << target);
     }
   }
-  CHECK(links >= 14);
+  CHECK(links >= 60);
+}
+
+namespace {
+
+// A page without its fenced blocks and the targets of its links; lines stay where they are.
+std::string prose_of(const std::string& page) {
+  static const std::regex target(R"(\]\([^)\s]+\))");
+  std::string text;
+  int number = 1;
+  for (const Line& line : document_lines(page)) {
+    for (; number < line.number; ++number) text += "\n";
+    if (line.fence.empty()) text += std::regex_replace(line.text, target, "]");
+  }
+  return text;
+}
+
+bool in_code(const char* file, const char* text) {
+  return read(fs::path(OCTET_SOURCE_DIR) / file).find(text) != std::string::npos;
+}
+
+// How many in a million of `cases` random ones differ; `differs` draws its case from the generator.
+double per_million(int cases, const std::function<bool(std::mt19937_64&)>& differs) {
+  std::mt19937_64 random(20261123);
+  int found = 0;
+  for (int i = 0; i < cases; ++i) found += differs(random) ? 1 : 0;
+  return 1e6 * found / cases;
+}
+
+double uniform(std::mt19937_64& random, double from, double to) {  // the same on every machine
+  return from + (to - from) * static_cast<double>(random() >> 11) * 0x1p-53;
+}
+
+// Of rule 1: 127 / amax in float32 against the reciprocal of the stored step.
+bool reciprocals_differ(std::mt19937_64& random) {
+  const auto amax = static_cast<float>(uniform(random, 0.001, 100));
+  return 127.0f / amax != arithmetic::inverse_step(arithmetic::symmetric_step(amax));
+}
+
+// Steps, and an accumulator that leads into the output's range.
+struct RandomCase {
+  explicit RandomCase(std::mt19937_64& random) {
+    for (float* range : {&in, &weight, &out}) *range = static_cast<float>(uniform(random, 0.01, 10));
+    const double ratio = double{step(in)} * step(weight) / step(out);
+    accumulator = static_cast<std::int32_t>(uniform(random, -127, 127) / ratio);
+    exact = accumulator * ratio;
+  }
+  static float step(float amax) { return arithmetic::symmetric_step(amax); }
+  static float scale(float amax) { return 127.0f / amax; }
+  std::int32_t by_rule_7() const {
+    return arithmetic::requantise(accumulator, arithmetic::multiplier(step(in), step(weight), step(out)), -127, 127, 0);
+  }
+  float in = 0, weight = 0, out = 0;
+  std::int32_t accumulator = 0;
+  double exact = 0;
+};
+
+bool rule_7_differs(std::mt19937_64& random) {
+  const RandomCase c(random);
+  const auto difference = std::fabs(c.by_rule_7() - std::nearbyint(c.exact));
+  if (difference > 1) FAIL("rule 7 is off by more than one");
+  return difference != 0;
+}
+
+bool notebook_differs(std::mt19937_64& random) {
+  const RandomCase c(random);
+  const float together = RandomCase::scale(c.in) * RandomCase::scale(c.weight);
+  const std::int32_t q = arithmetic::requantise_notebook(c.accumulator, RandomCase::scale(c.out), together, -127, 127);
+  if (std::abs(q - c.by_rule_7()) > 1) FAIL("the notebook is off by more than one");
+  return q != c.by_rule_7();
+}
+
+struct Account {
+  std::string number;           // as the prose prints it
+  std::function<bool()> is_so;  // recomputes it, or finds the constant in the code
+};
+
+// The numbers that stand in no equation and in no example; those of random cases are the last test's.
+const std::set<std::string> kRandom = {"2,000,000", "0.001", "4,000,000", "3.2", "1,000,000"};
+const std::vector<Account>& accounts() {
+  namespace ar = arithmetic;
+  constexpr std::int64_t room = (std::int64_t{1} << 31) - (std::int64_t{1} << 29) - 1;  // rule 5
+  static const std::vector<Account> all = {
+      {"63.4999976",
+       [] { return fmt::format("{:.7f}", double{0.01f} / double{ar::symmetric_step(0.02f)}) == "63.4999976"; }},
+      {"99,858", [] { return room / (127 * 127) == 99858; }},
+      {"49,733", [] { return room / (127 * 255) == 49733; }},
+      {"3.49999992",
+       [] { return fmt::format("{:.8f}", 1050 * (double{0.02f} * double{0.005f} / double{0.03f})) == "3.49999992"; }},
+      {"3.49999976", [] { return print(1050.0f * ar::multiplier(0.02f, 0.005f, 0.03f)) == "3.49999976"; }},
+      {"2048", [] { return calib::Histogram().bins() <= 2048 && in_code("calib/histogram.h", "first_bins = 2048"); }},
+      {"1e-9", [] { return in_code("calib/amax.cpp", "best + 1e-9"); }},
+      {"1e-13", [] { return in_code("calib/amax.cpp", "1e-13 * energy"); }},
+  };
+  return all;
+}
+
+}  // namespace
+
+TEST_CASE("every equation of the pages holds, and every other number is accounted for") {
+  std::set<double> known;
+  for (const Line& line : all_lines()) {
+    if (line.fence != "example") continue;
+    const PageReader reader(line.text);
+    for (const PageNumber& n : reader.numbers()) known.insert(n.value);
+  }
+  int equations = 0;
+  std::set<std::string> used;
+  std::map<std::string, std::vector<PageNumber>> open;
+  for (const std::string& page : kPages) {
+    const std::string prose = prose_of(page);
+    const PageReader reader(prose);
+    for (const PageEquation& e : reader.equations()) {
+      CHECK_MESSAGE(e.holds, page << ":" << e.line << ": " << e.text);
+      ++equations;
+    }
+    for (const PageNumber& n : reader.numbers()) {
+      if (n.checked) known.insert(n.value);
+      if (n.telling && !n.checked) open[page].push_back(n);
+    }
+  }
+  for (const auto& [page, numbers] : open) {
+    for (const PageNumber& n : numbers) {
+      if (known.contains(n.value) || kRandom.contains(n.text)) continue;
+      const auto account = std::ranges::find(accounts(), n.text, &Account::number);
+      CHECK_MESSAGE(account != accounts().end(), page << ":" << n.line << ": where does " << n.text << " come from?");
+      used.insert(n.text);
+    }
+  }
+  for (const Account& account : accounts()) {
+    CHECK_MESSAGE(account.is_so(), account.number);
+    CHECK_MESSAGE(used.contains(account.number), account.number << " stands in no page");
+  }
+  MESSAGE(equations, " equations");
+  CHECK(equations >= 80);
+}
+
+TEST_CASE("an equation that is wrong is found, and what is none is left alone") {
+  const auto verdicts = [](const std::string& text) {
+    std::string result;
+    const PageReader reader(text);
+    for (const PageEquation& e : reader.equations()) result += e.holds ? 'y' : 'n';
+    return result;
+  };
+  CHECK(verdicts("(2 * 127 * 127 = 32,258 < 32,768) and 90 / 4 = 22.5") == "yyy");
+  CHECK(verdicts("2 * 127 * 127 = 32,259, or 1.5 / sqrt(0.25 + 0.00001) = 2.99993") == "nn");
+  CHECK(verdicts("q = 3, step_w * 2 = 5, |x| <= 127.5, f(2) = 3, 2u = 7, 4 x = 5") == "");
+  CHECK(verdicts("rne(2.5) = 2, rne(1.28 / 0.02) = 64 = 2^6, 10 * log10(25 / 0.01) = 33.98, fl(16777217) = 16777217") ==
+        "yyyyn");
+  CHECK(verdicts("1e9 - 2^32 = -3,294,967,296; 1 / 3 = 0.33; 1 / 3 = 0.34; 2 / 3 = 1") == "yynn");
+}
+
+TEST_CASE("what the pages say of random numbers") {
+  const std::string quantization = prose_of("QUANTIZATION.md"), notebook = prose_of("NOTEBOOK.md");
+  const auto says = [](const std::string& page, const std::string& what) {
+    static const std::regex spaces(R"(\s+)");
+    CHECK_MESSAGE(std::regex_replace(page, spaces, " ").find(what) != std::string::npos, what);
+  };
+  says(quantization, fmt::format("for {:.0f} % of 2,000,000 amax (uniform between 0.001 and 100)",
+                                 per_million(2'000'000, reciprocals_differ) / 1e4));
+  says(quantization,
+       fmt::format("In 4,000,000 random cases (ranges between 0.01 and 10, sums that lead into the output's "
+                   "range), {:.1f} in a million differed",
+                   per_million(4'000'000, rule_7_differs)));
+  says(notebook, fmt::format("in {:.0f} of 1,000,000 random cases", per_million(1'000'000, notebook_differs)));
 }
 
 TEST_CASE("the text's own numbers") {

@@ -1,5 +1,5 @@
 // 02  Two ways to lay 8-bit integers over a range, and one that gives a bit away.
-//     "Observers and ranges" in calib/QUANTIZATION.md.
+//     "Observers and ranges" in calib/CALIBRATION.md.
 //
 //     symmetric      -amax..amax on -127..127, zero point 0
 //     affine         min..max on 0..255; the zero point is the integer that stands for exactly 0

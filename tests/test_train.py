@@ -197,6 +197,9 @@ class Targets(unittest.TestCase):
             after = held(points, boxes)
             self.assertLessEqual(int((before - after).abs().max()), 2)  # on a face: rounding
             self.assertGreater(int(before.sum()), 500)
+            driving = boxes[boxes[:, 7:9].norm(dim=1) > 1]
+            turn = torch.atan2(driving[:, 8], driving[:, 7]) - driving[:, 6]
+            self.assertLess(float(torch.sin(turn / 2).abs().max()), 1e-3)  # still ahead
 
 
 def held(points, boxes):

@@ -48,7 +48,6 @@ class Trainer:
         torch.manual_seed(args.seed)
         if self.cuda:
             torch.backends.cudnn.benchmark = True
-            torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
         half = args.half_width
         self.grid = Grid((-half, -half, -5.0, half, half, 3.0), (args.voxel, args.voxel, 0.2))
         self.network = CenterPoint(self.grid.zyx(), backend_for(self.device)).to(self.device)

@@ -51,7 +51,7 @@ class Pool:
         """points [n, 5], boxes [m, 9], labels [m]"""
         points = torch.cat((self.position[k].float() * STEP, self.other[k].float()), 1)
         points[:, 4] *= PERIOD
-        return points, self.boxes[k].clone(), self.labels[k]
+        return points, self.boxes[k], self.labels[k]
 
     def batch(self, chosen, random=None):
         """Scenes of these numbers as points, frame, boxes, labels, frame of each box; changed when `random`, a
@@ -70,22 +70,17 @@ class Pool:
 def augment(points, boxes, random):
     """The official ranges: flips of x and y, a turn by up to pi / 8, a scale of 0.95 to 1.05, shifts of 0.5 m."""
     u = torch.rand(4, generator=random).tolist()
-    shift = (0.5 * torch.randn(3, generator=random)).to(points.device)
+    shift = (0.5 * torch.randn(3, generator=random)).tolist()
     turn, scale = (2 * u[2] - 1) * math.pi / 8, 0.95 + 0.1 * u[3]
-    matrix = torch.eye(2)
-    if u[0] < 0.5:  # x -> -x
-        matrix = torch.diag(torch.tensor((-1.0, 1.0))) @ matrix
-        boxes[:, 6] = math.pi - boxes[:, 6]
-    if u[1] < 0.5:
-        matrix = torch.diag(torch.tensor((1.0, -1.0))) @ matrix
-        boxes[:, 6] = -boxes[:, 6]
-    c, s = math.cos(turn), math.sin(turn)
-    matrix = (torch.tensor(((c, -s), (s, c))) @ matrix * scale).to(points.device)
-    boxes[:, 6] += turn
-    points[:, :2] = points[:, :2] @ matrix.T + shift[:2]
-    points[:, 2] = points[:, 2] * scale + shift[2]
-    boxes[:, :2] = boxes[:, :2] @ matrix.T + shift[:2]
-    boxes[:, 2] = boxes[:, 2] * scale + shift[2]
-    boxes[:, 3:6] *= scale
-    boxes[:, 7:9] = boxes[:, 7:9] @ matrix.T
+    flip_x, flip_y = (-1.0 if v < 0.5 else 1.0 for v in u[:2])
+    c, s = scale * math.cos(turn), scale * math.sin(turn)
+
+    def moved(xy, by=(0.0, 0.0)):  # (no matrix product: GPUs may round its factors to 10 bits)
+        x, y = xy[:, 0] * flip_x, xy[:, 1] * flip_y
+        return torch.stack((x * c - y * s + by[0], x * s + y * c + by[1]), 1)
+
+    heading = math.pi - boxes[:, 6] if flip_x < 0 else boxes[:, 6]
+    boxes = torch.cat((moved(boxes[:, :2], shift), boxes[:, 2:3] * scale + shift[2], boxes[:, 3:6] * scale,
+                       (heading * flip_y + turn)[:, None], moved(boxes[:, 7:9])), 1)
+    points = torch.cat((moved(points[:, :2], shift), points[:, 2:3] * scale + shift[2], points[:, 3:]), 1)
     return points, boxes

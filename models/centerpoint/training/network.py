@@ -194,6 +194,9 @@ class CenterPoint(nn.Module):
         super().__init__()
         self.grid, self.ops = list(grid), ops
         self.backbone, self.neck, self.bbox_head = Encoder(ops), Neck(), CenterHead()
+        first = tuple(self.backbone.conv_input["0"].weight.shape)
+        if first != (16, 3, 3, 3, 5):
+            raise RuntimeError(f"sparse weights are {first}; [out, kz, ky, kx, in] was expected, as spconv 2 has them")
         for module in self.modules():
             if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)) and module.out_channels > 3:
                 nn.init.kaiming_normal_(module.weight, mode="fan_out" if module.stride == (1, 1) else "fan_in")

@@ -64,7 +64,7 @@ class _Conv(nn.Module):
         out = None
         for tap, (source, target) in enumerate(book):
             if len(source):
-                made = x.features[source] @ weight[tap]
+                made = (x.features[source] @ weight[tap]).float()  # (halves in mixed precision; summed as floats)
                 out = made.new_zeros(rows, made.shape[1]) if out is None else out
                 out = out.index_add(0, target, made)
         if out is None:

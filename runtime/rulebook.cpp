@@ -68,6 +68,7 @@ struct Job {
   SparseGrid to;
   const SparseWindow& window;
   Rulebook& rulebook;
+  const std::function<void()>* beside;
 };
 
 constexpr std::int64_t kRowsOfTile = 512;
@@ -188,15 +189,20 @@ void walk(const Job& job, std::int64_t tap) {
   }
 }
 
+// Tile 0 is the work beside, so that its thread begins with it.
 void run_lookups(void* context, std::int64_t first, std::int64_t last, int) {
   const Job& job = *static_cast<const Job*>(context);
+  if (first == 0 && job.beside != nullptr) (*job.beside)();
   const auto call = SiteIndex::counts_in_hardware() ? look_up_rows<SiteIndex::population_in_hardware>
                                                     : look_up_rows<SiteIndex::population>;
-  call(job, first * kRowsOfTile, std::min(last * kRowsOfTile, job.rulebook.rows()));
+  call(job, std::max<std::int64_t>(0, first - 1) * kRowsOfTile,
+       std::min((last - 1) * kRowsOfTile, job.rulebook.rows()));
 }
 
 void run_walks(void* context, std::int64_t first, std::int64_t last, int) {
-  for (std::int64_t tap = first; tap < last; ++tap) walk(*static_cast<const Job*>(context), tap);
+  const Job& job = *static_cast<const Job*>(context);
+  if (first == 0 && job.beside != nullptr) (*job.beside)();
+  for (std::int64_t tap = std::max<std::int64_t>(0, first - 1); tap < last - 1; ++tap) walk(job, tap);
 }
 
 }  // namespace
@@ -228,14 +234,15 @@ void output_sites(std::span<const std::int64_t> keys, const SparseGrid& from, co
 }
 
 void make_rulebook(const SiteIndex& in, const SparseGrid& from, std::span<const std::int64_t> out, const SparseGrid& to,
-                   const SparseWindow& window, ThreadPool& pool, Rulebook& rulebook) {
+                   const SparseWindow& window, ThreadPool& pool, Rulebook& rulebook,
+                   const std::function<void()>* beside) {
   const auto rows = static_cast<std::int64_t>(out.size());
   rulebook.resize(window.taps(), rows);
-  Job job{in, from, out, to, window, rulebook};
+  Job job{in, from, out, to, window, rulebook, beside};
   if (in.has_bitmap()) {
-    pool.run((rows + kRowsOfTile - 1) / kRowsOfTile, run_lookups, &job);
+    pool.run(1 + (rows + kRowsOfTile - 1) / kRowsOfTile, run_lookups, &job);
   } else {
-    pool.run(window.taps(), run_walks, &job);
+    pool.run(1 + window.taps(), run_walks, &job);
   }
 }
 

@@ -19,6 +19,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -56,9 +57,11 @@ void output_sites(std::span<const std::int64_t> keys, const SparseGrid& from, co
                   std::int64_t most_cells = SiteIndex::kMostCells);
 
 // The kernel map of a convolution (not inverse) from the sites in `in`, on the grid `from`, to the sites `out` on the
-// grid `to`. The same bytes for any number of threads.
+// grid `to`. The same bytes for any number of threads. `beside`, if given, is other work that one thread does
+// meanwhile; it must not throw.
 void make_rulebook(const SiteIndex& in, const SparseGrid& from, std::span<const std::int64_t> out, const SparseGrid& to,
-                   const SparseWindow& window, ThreadPool& pool, Rulebook& rulebook);
+                   const SparseWindow& window, ThreadPool& pool, Rulebook& rulebook,
+                   const std::function<void()>* beside = nullptr);
 
 // The kernel map of the inverse convolution: the same pairs the other way round, from `forward`'s outputs to its
 // `inputs` sites.

@@ -1,6 +1,7 @@
 #include "runtime/sparse_plan.h"
 
 #include <algorithm>
+#include <exception>
 
 #include "runtime/error.h"
 
@@ -62,29 +63,52 @@ SparseGeometry::SparseGeometry(const SparsePlan& plan) : plan_(plan) {
   rulebooks_.resize(plan_.rulebooks().size());
 }
 
-void SparseGeometry::build(std::span<const std::int64_t> keys, std::int64_t batch, ThreadPool& pool) {
+// The sites of all levels but the input's.
+void SparseGeometry::make_sites(std::int64_t batch) {
   for (std::size_t i = 0; i < levels_.size(); ++i) {
     const SparseLevel& level = plan_.levels()[i];
-    check("sparse network", level.grid, batch);
-    if (level.from < 0) {
-      levels_[i].index.assign(keys, level.grid.cells() * batch);
-      continue;
-    }
+    if (level.from < 0) continue;
     const auto from = static_cast<std::size_t>(level.from);
     output_sites(levels_[from].index.keys(), plan_.levels()[from].grid, level.grid, batch, level.window,
                  levels_[i].index, levels_[i].keys);
     require(levels_[i].keys.size() < std::size_t{1} << 31, "sparse network: a level of {} sites",
             levels_[i].keys.size());
   }
-  for (std::size_t i = 0; i < rulebooks_.size(); ++i) {
-    const RulebookPlan& r = plan_.rulebooks()[i];
-    const auto from = static_cast<std::size_t>(r.from), to = static_cast<std::size_t>(r.to);
-    if (r.inverse_of >= 0) {
-      invert(rulebooks_[static_cast<std::size_t>(r.inverse_of)], rows(r.to), rulebooks_[i]);
-    } else {
-      make_rulebook(levels_[from].index, plan_.levels()[from].grid, levels_[to].index.keys(), plan_.levels()[to].grid,
-                    r.window, pool, rulebooks_[i]);
+}
+
+void SparseGeometry::make_rulebook_of(std::size_t index, ThreadPool& pool, const std::function<void()>* beside) {
+  const RulebookPlan& r = plan_.rulebooks()[index];
+  const auto from = static_cast<std::size_t>(r.from), to = static_cast<std::size_t>(r.to);
+  if (r.inverse_of >= 0)
+    return invert(rulebooks_[static_cast<std::size_t>(r.inverse_of)], rows(r.to), rulebooks_[index]);
+  make_rulebook(levels_[from].index, plan_.levels()[from].grid, levels_[to].index.keys(), plan_.levels()[to].grid,
+                r.window, pool, rulebooks_[index], beside);
+}
+
+// One thread finds the sites, level after level, while the others look up the rulebook of the input's level, where the
+// sites are known.
+void SparseGeometry::build(std::span<const std::int64_t> keys, std::int64_t batch, ThreadPool& pool) {
+  for (const SparseLevel& level : plan_.levels()) check("sparse network", level.grid, batch);
+  levels_[0].index.assign(keys, plan_.levels()[0].grid.cells() * batch);
+  std::exception_ptr failure;  // (nothing may be thrown on a thread of the pool)
+  const std::function<void()> sites = [&] {
+    try {
+      make_sites(batch);
+    } catch (...) {
+      failure = std::current_exception();
     }
+  };
+  const auto of_input = [](const RulebookPlan& r) { return r.from == 0 && r.to == 0 && r.inverse_of < 0; };
+  const auto found = std::ranges::find_if(plan_.rulebooks(), of_input);
+  const auto first = static_cast<std::size_t>(found - plan_.rulebooks().begin());
+  if (first < rulebooks_.size()) {
+    make_rulebook_of(first, pool, &sites);
+  } else {
+    sites();
+  }
+  if (failure) std::rethrow_exception(failure);
+  for (std::size_t i = 0; i < rulebooks_.size(); ++i) {
+    if (i != first) make_rulebook_of(i, pool, nullptr);
   }
 }
 

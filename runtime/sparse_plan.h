@@ -73,6 +73,9 @@ class SparseGeometry {
     SiteIndex index;
   };
   SparsePlan plan_;
+  void make_sites(std::int64_t batch);
+  void make_rulebook_of(std::size_t index, ThreadPool& pool, const std::function<void()>* beside);
+
   std::vector<Sites> levels_;
   std::vector<Rulebook> rulebooks_;
 };

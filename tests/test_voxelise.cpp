@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <bit>
+#include <cstring>
 #include <filesystem>
 #include <limits>
 #include <numeric>
@@ -135,6 +136,29 @@ TEST_CASE("voxels are what the definition says, whatever the order of the points
       }
     }
   }
+}
+
+TEST_CASE("1,000 orders of the same points give the same bytes, by one thread or several") {
+  Random random(41);
+  constexpr int kFeatures = 5;
+  kernels::VoxelOptions options;
+  options.low = {-1, -1, -1}, options.size = {0.5, 0.5, 0.5}, options.grid = {4, 4, 4}, options.max_points = 3;
+  std::vector<float> values;  // many points a voxel, some twice, some outside
+  for (int i = 0; i < 200 * kFeatures; ++i) values.push_back(static_cast<float>(random.between(-60, 60)) * 0.02f);
+  values.insert(values.end(), values.begin(), values.begin() + 20 * kFeatures);
+  kernels::Voxeliser voxeliser(options);
+  ThreadPool one(1), three(3);
+  SparseTensor first, made;
+  voxeliser.run(values, kFeatures, one, first);
+  REQUIRE(first.rows() > 30);
+  int different = 0;
+  for (int order = 0; order < 1000; ++order) {
+    voxeliser.run(shuffled(random, values, kFeatures), kFeatures, order % 2 == 0 ? one : three, made);
+    const auto a = first.features.span<float>(), b = made.features.span<float>();
+    different += made.keys != first.keys || a.size_bytes() != b.size_bytes() ||
+                 std::memcmp(a.data(), b.data(), a.size_bytes()) != 0;
+  }
+  CHECK(different == 0);
 }
 
 TEST_CASE("too many voxels: those with the smallest keys stay, the others are counted") {

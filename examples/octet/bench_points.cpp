@@ -4,6 +4,7 @@
 #include <map>
 
 #include "examples/common/terminal.h"
+#include "examples/octet/roofs.h"
 #include "models/centerpoint/seeded.h"
 #include "runtime/error.h"
 
@@ -30,9 +31,19 @@ Tensor made_up_points(const models::CenterPointConfig& config, std::uint64_t see
   return points;
 }
 
-// Median milliseconds of every step of the network on the detector's last frame.
-json measure_layers(models::Detector& detector) {
+// The multiplications of a step on the detector's last frame: of a sparse convolution those whose neighbour is there.
+Step counted(const models::Detector& detector, Step step) {
+  if (step.rulebook < 0) return step;
+  const auto channels = [&](int slot) { return detector.program().slots[static_cast<std::size_t>(slot)].view.c; };
+  step.macs = detector.geometry()->rulebook(step.rulebook).pairs() * channels(step.inputs[0]) * channels(step.output);
+  return step;
+}
+
+// Median milliseconds of every step of the network on the detector's last frame, its operations a second, and how near
+// that is to the peak of the kernel's instruction set.
+json measure_layers(models::Detector& detector, int threads) {
   const Program& program = detector.program();
+  const kernels::Limits limits = kernels::measure_limits();
   Tensor maps = detector.context().host_tensor(
       DType::f32,
       Shape{1, program.output_like.shape()[0], program.output_like.shape()[1], program.output_like.shape()[2]});
@@ -46,8 +57,17 @@ json measure_layers(models::Detector& detector) {
   }
   json layers = json::array();
   for (std::size_t i = 0; i < times.size(); ++i) {
-    const Step& step = program.steps[i];
-    layers.push_back({{"name", step.name}, {"variant", step.variant}, {"ms", examples::percentile(times[i], 50)}});
+    const Step step = counted(detector, program.steps[i]);
+    const Roof roof = roof_of(program, step, limits, threads);
+    const double ms = examples::percentile(times[i], 50);
+    const double gops = ms > 0 ? 1e-6 * static_cast<double>(roof.ops) / ms : 0;
+    const bool multiplies = roof.ops > 0 && roof.peak > 0;
+    layers.push_back({{"name", step.name},
+                      {"variant", step.variant},
+                      {"ms", ms},
+                      {"macs", roof.ops / 2},
+                      {"gops", gops},
+                      {"share_of_peak", multiplies ? json(gops * 1e9 / roof.peak) : json()}});
   }
   return layers;
 }
@@ -97,7 +117,7 @@ int bench_points(const Common& common, const models::LoadedModel& model, const B
               {"voxels", last.voxels.voxels},
               {"boxes", last.boxes.size()}};
   for (const std::string& name : order) result["stages_ms"][name] = examples::percentile(stages[name], 50);
-  if (per_layer) result["layers"] = measure_layers(detector);
+  if (per_layer) result["layers"] = measure_layers(detector, pool->threads());
   if (common.json) {
     print_json(result);
     return 0;
@@ -110,9 +130,13 @@ int bench_points(const Common& common, const models::LoadedModel& model, const B
              name_of(model.precision), pool->threads(), detector.program().device, detector.program().isa,
              last.voxels.points, last.voxels.voxels, last.boxes.size(), totals.size(), table.str());
   if (!per_layer) return 0;
-  examples::Table layers({"layer", "kernel", "ms"});
-  for (const json& l : result["layers"])
-    layers.add({l["name"], l["variant"], fmt::format("{:.3f}", l["ms"].get<double>())});
+  examples::Table layers({"layer", "kernel", "ms", "GOP/s", "of peak"});
+  for (const json& l : result["layers"]) {
+    const json& share = l["share_of_peak"];
+    layers.add({l["name"], l["variant"], fmt::format("{:.3f}", l["ms"].get<double>()),
+                fmt::format("{:.1f}", l["gops"].get<double>()),
+                share.is_null() ? "-" : fmt::format("{:.1f} %", 100 * share.get<double>())});
+  }
   fmt::print("\n{}", layers.str());
   return 0;
 }

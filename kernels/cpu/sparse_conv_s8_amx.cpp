@@ -86,27 +86,37 @@ void pack(const StepArgs& args, const void* source, void* packed) {
   }
 }
 
-// Lines of a group that are in the stage, in the order of gathering: one list a tile, and one of those that both have.
+// A line that is in a group's stage.
 struct Gathered {
   std::int64_t line;  // of the weights
   std::int64_t at;    // in the stage, bytes
 };
+enum Tiles { kBoth, kFirst, kSecond };  // which tiles of a group a line has neighbours for
 
+// Rows that are summed, or that are being gathered meanwhile for the next sums.
+struct Rows {
+  std::byte* stage = nullptr;
+  Gathered* lists[3] = {};  // one a kind of Tiles: each is multiplied by a loop of its own, without branches
+  std::int64_t counts[3] = {};
+  std::int64_t from = 0, count = 0;
+  std::int64_t next_tap = 0;  // to be gathered
+  std::byte* end = nullptr;   // of what is in the stage
+};
+
+// Scratch memory: two stages, two sums and two times three lists.
 struct Scratch {
-  std::int64_t sums_at, list_at, bytes;  // the stage comes first
-  std::int64_t list_size;                // of one of three lists
+  std::int64_t stage_size, sums_at, list_at, list_size, bytes;
 
   explicit Scratch(const Depth& d) {
-    sums_at = d.lines * kLineBytes;
+    stage_size = d.lines * kLineBytes;
+    sums_at = 2 * stage_size;
     list_at = sums_at + 2 * static_cast<std::int64_t>(sizeof(GroupSums));
-    list_size = d.lines;
-    bytes = list_at + 3 * list_size * static_cast<std::int64_t>(sizeof(Gathered));
+    list_size = d.lines * static_cast<std::int64_t>(sizeof(Gathered));
+    bytes = list_at + 6 * list_size;
   }
 };
 
 std::size_t scratch_bytes(const StepArgs& args) { return static_cast<std::size_t>(Scratch(Depth(args)).bytes); }
-
-enum Tiles { kBoth, kFirst, kSecond };  // which tiles of a group a line has neighbours for
 
 // sums += line x weights, for the tiles that have it.
 template <bool Unsigned, Tiles Which, int Blocks>
@@ -136,11 +146,14 @@ class Sparse {
         d_(args),
         packed_(static_cast<const std::byte*>(static_cast<const ConvParams*>(args.params)->weights)),
         places_(d_),
-        stage_(static_cast<std::byte*>(memory)) {
+        sums_(reinterpret_cast<GroupSums*>(static_cast<std::byte*>(memory) + Scratch(d_).sums_at)) {
     const Scratch scratch(d_);
-    sums_ = reinterpret_cast<GroupSums*>(stage_ + scratch.sums_at);
-    for (int i = 0; i < 3; ++i)
-      lists_[i] = reinterpret_cast<Gathered*>(stage_ + scratch.list_at) + i * scratch.list_size;
+    auto* const start = static_cast<std::byte*>(memory);
+    for (int r = 0; r < 2; ++r) {
+      rows_[r].stage = start + r * scratch.stage_size;
+      for (int i = 0; i < 3; ++i)
+        rows_[r].lists[i] = reinterpret_cast<Gathered*>(start + scratch.list_at + (3 * r + i) * scratch.list_size);
+    }
     const bool is_unsigned = args.inputs[0].type == DType::u8;
     one_ = is_unsigned ? kAddLines<true, 1> : kAddLines<false, 1>;
     two_ = is_unsigned ? kAddLines<true, 2> : kAddLines<false, 2>;
@@ -149,20 +162,33 @@ class Sparse {
     last_ = ~std::uint64_t{0} >> (kLine - last);
   }
 
+  // While the tile unit sums one group, the vector units gather the next.
   void run(std::int64_t first, std::int64_t last) {
+    constexpr std::int64_t kTile = kGroupsOfTile * kRows;
+    const std::int64_t end = last * kTile < args_.output.w ? last * kTile : args_.output.w;
     configure(kPixels);
-    const std::int64_t rows = args_.output.w;
-    for (std::int64_t from = first * kGroupsOfTile * kRows; from < last * kGroupsOfTile * kRows && from < rows;
-         from += kRows) {
-      const std::int64_t left = rows - from;
-      gather(from, left < kRows ? left : kRows);
-      for (std::int64_t block = 0; block < d_.blocks; block += 2) sum(from, left < kRows ? left : kRows, block);
+    Rows *now = &rows_[0], *next = &rows_[1];
+    begin(*now, first * kTile, end);
+    while (now->count > 0) {
+      while (now->next_tap < d_.taps) gather(*now);  // what is left
+      begin(*next, now->from + kRows, end);
+      for (std::int64_t block = 0; block < d_.blocks; block += 2) sum(*now, *next, block);
+      Rows* const done = now;
+      now = next, next = done;
     }
     store_waiting();
     release();
   }
 
  private:
+  void begin(Rows& rows, std::int64_t from, std::int64_t end) const {
+    for (std::int64_t& count : rows.counts) count = 0;
+    rows.from = from;
+    rows.count = end - from < kRows ? end - from : kRows;
+    rows.next_tap = rows.count > 0 ? 0 : d_.taps;
+    rows.end = rows.stage;
+  }
+
   // Where the neighbours of 16 rows lie; returns which are there.
   __mmask16 find(const std::int32_t* map, __mmask16 inside, const std::byte** to) const {
     const __m512i index = _mm512_mask_loadu_epi32(_mm512_set1_epi32(-1), inside, map);
@@ -198,39 +224,46 @@ class Sparse {
     }
   }
 
-  // Fills the stage and the lists for the group of rows from `from` on.
-  void gather(std::int64_t from, std::int64_t rows) {
-    const View& map = args_.inputs[1];
-    const __mmask16 inside[2] = {avx512::lanes(rows < 16 ? rows : 16), avx512::lanes(rows < 16 ? 0 : rows - 16)};
-    for (std::int64_t& count : counts_) count = 0;
-    std::byte* to = stage_;
-    for (std::int64_t tap = 0; tap < d_.taps; tap += d_.slots) {
-      alignas(64) const std::byte* at[kMostSlots][kRows];
-      __mmask16 first = 0, second = 0;
-      const std::int64_t taps = d_.taps - tap < d_.slots ? d_.taps - tap : d_.slots;
-      for (std::int64_t slot = 0; slot < taps; ++slot) {
-        const std::int32_t* row = map.at<std::int32_t>(0, 0, from, tap + slot);
-        first = static_cast<__mmask16>(first | find(row, inside[0], at[slot]));
-        second = static_cast<__mmask16>(second | find(row + 16, inside[1], at[slot] + 16));
-      }
-      if (keeps_all_) first = second = 1;
-      if (first == 0 && second == 0) continue;
-      for (std::int64_t slot = 0; slot < taps; ++slot) copy(at[slot], to + slot * d_.slot);
-      const Tiles which = first == 0 ? kSecond : second == 0 ? kFirst : kBoth;
-      for (std::int64_t part = 0; part < d_.parts; ++part, to += kLineBytes)
-        lists_[which][counts_[which]++] = {tap / d_.slots * d_.parts + part, to - stage_};
+  // The next line, or lines, of the stage.
+  void gather(Rows& rows) const {
+    const std::int64_t tap = rows.next_tap, left = d_.taps - tap, taps = left < d_.slots ? left : d_.slots;
+    const __mmask16 inside[2] = {avx512::lanes(rows.count < 16 ? rows.count : 16),
+                                 avx512::lanes(rows.count < 16 ? 0 : rows.count - 16)};
+    rows.next_tap += d_.slots;
+    alignas(64) const std::byte* at[kMostSlots][kRows];
+    __mmask16 first = 0, second = 0;
+    for (std::int64_t slot = 0; slot < taps; ++slot) {
+      const std::int32_t* row = args_.inputs[1].at<std::int32_t>(0, 0, rows.from, tap + slot);
+      first = static_cast<__mmask16>(first | find(row, inside[0], at[slot]));
+      second = static_cast<__mmask16>(second | find(row + 16, inside[1], at[slot] + 16));
     }
+    if (keeps_all_) first = second = 1;
+    if (first == 0 && second == 0) return;
+    for (std::int64_t slot = 0; slot < taps; ++slot) copy(at[slot], rows.end + slot * d_.slot);
+    const Tiles which = first == 0 ? kSecond : second == 0 ? kFirst : kBoth;
+    for (std::int64_t part = 0; part < d_.parts; ++part, rows.end += kLineBytes)
+      rows.lists[which][rows.counts[which]++] = {tap / d_.slots * d_.parts + part, rows.end - rows.stage};
   }
 
-  void sum(std::int64_t from, std::int64_t rows, std::int64_t block) {
+  // Two blocks of a group's channels, in slices between which a line of the next group is gathered.
+  void sum(const Rows& rows, Rows& next, std::int64_t block) {
     const bool two_blocks = block + 1 < d_.blocks;
     const std::int64_t block_stride = d_.lines * kTileBytes;
     const std::byte* weights = packed_ + places_.weights_at + block * block_stride;
+    const std::int64_t all = (rows.counts[0] + rows.counts[1] + rows.counts[2]) * ((d_.blocks + 1) / 2);
+    const std::int64_t fits = all * d_.slots / d_.taps, slice = fits < 1 ? 1 : fits;
     OCTET_TILE_ZERO(0);
     OCTET_TILE_ZERO(1);
     OCTET_TILE_ZERO(2);
     OCTET_TILE_ZERO(3);
-    for (int i = 0; i < 3; ++i) (two_blocks ? two_ : one_)[i](lists_[i], counts_[i], stage_, weights, block_stride);
+    for (int i = 0; i < 3; ++i) {
+      const AddLines add = (two_blocks ? two_ : one_)[i];
+      for (std::int64_t at = 0; at < rows.counts[i]; at += slice) {
+        const std::int64_t left = rows.counts[i] - at;
+        add(rows.lists[i] + at, left < slice ? left : slice, rows.stage, weights, block_stride);
+        if (next.next_tap < d_.taps) gather(next);
+      }
+    }
     store_waiting();
     current_ = 1 - current_;
     GroupSums& sums = sums_[current_];
@@ -239,7 +272,7 @@ class Sparse {
     if (two_blocks) OCTET_TILE_STORE(2, sums.of[1][0]);
     if (two_blocks) OCTET_TILE_STORE(3, sums.of[1][1]);
     const std::int64_t left = args_.output.c - 16 * block;
-    waiting_ = {from, rows, 16 * block, left < 32 ? left : 32};
+    waiting_ = {rows.from, rows.count, 16 * block, left < 32 ? left : 32};
   }
 
   // The vector units requantise the sums before the last while the tile unit works.
@@ -275,10 +308,8 @@ class Sparse {
   const Depth d_;
   const std::byte* packed_;
   const Packed places_;
-  std::byte* stage_;
-  GroupSums* sums_ = nullptr;
-  Gathered* lists_[3] = {};
-  std::int64_t counts_[3] = {};
+  GroupSums* sums_;
+  Rows rows_[2];
   const AddLines *one_ = nullptr, *two_ = nullptr;
   bool keeps_all_ = false;
   __mmask64 last_ = 0;  // the last line's channels

@@ -70,11 +70,12 @@ class SiteIndex {
     return static_cast<std::int32_t>(v * 0x0101010101010101u >> 56);
   }
 #if defined(__x86_64__)
-  // (As assembly: the file is compiled for the baseline.)
+  // The same by one instruction; only where counts_in_hardware(). (As assembly: the file is compiled for the baseline.)
   static std::int32_t population_in_hardware(std::uint64_t v) {
     asm("popcntq %0, %0" : "+r"(v) : : "cc");
     return static_cast<std::int32_t>(v);
   }
+  // Whether this processor has that instruction.
   static bool counts_in_hardware() { return __builtin_cpu_supports("popcnt") != 0; }
 #else
   static std::int32_t population_in_hardware(std::uint64_t v) { return population(v); }

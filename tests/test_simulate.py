@@ -218,6 +218,9 @@ class Frames(unittest.TestCase):
                 for instance in note["instances"]:
                     self.assertIn(instance["class"], bodies.CLASSES)
                     self.assertEqual(instance["valid"], instance["num_lidar_pts"] > 0)
+                    if instance["class"] == "car":
+                        moving = math.hypot(*instance["velocity"]) > 0.2
+                        self.assertEqual(instance["attribute"] == "vehicle.moving", moving)
             if OCTET is None:
                 self.skipTest("no octet program was named")
             picture = os.path.join(folder, "f0.svg")

@@ -23,12 +23,13 @@ SIZES = {
 }
 
 
-def attribute(name, speed):
-    """nuScenes' attribute of an object; empty for classes that have none."""
+def attribute(name, speed, in_lane):
+    """nuScenes' attribute of an object; empty for classes that have none. A vehicle that stands in a lane has stopped;
+    elsewhere it is parked."""
     if name in ("barrier", "traffic_cone"):
         return ""
     if name in ("motorcycle", "bicycle"):
         return "cycle.with_rider" if speed > 0.2 else "cycle.without_rider"
     if name == "pedestrian":
         return "pedestrian.moving" if speed > 0.2 else "pedestrian.standing"
-    return "vehicle.moving" if speed > 0.2 else "vehicle.parked"
+    return "vehicle.moving" if speed > 0.2 else "vehicle.stopped" if in_lane else "vehicle.parked"

@@ -1,5 +1,6 @@
 """Frames: points and true boxes of a batch of scenes."""
 import json
+import math
 import os
 from dataclasses import dataclass
 
@@ -7,7 +8,7 @@ import torch
 
 from . import bodies as kinds
 from .counter import frame_keys, mix, unit
-from .layout import make_layout
+from .layout import LANE, make_layout
 from .parts import join
 from .sensor import BEAMS, CLOSE, COLUMNS, HEIGHT, PERIOD, make_beams, make_ground, scan
 from .shapes import build
@@ -19,7 +20,7 @@ MOST_DISTANT = 65.0  # metres from the sensor; boxes farther out are not annotat
 class Batch:
     """Points of all frames, one frame after another, newest sweep first: points [n, 5] x, y, z, intensity, time lag;
     frame [n]. Boxes likewise: box_frame [m], label [m] (index in CLASSES), box [m, 7] x, y, z, length, width, height,
-    yaw; velocity [m, 2]; count [m]: points of the newest sweep on the object.
+    yaw; velocity [m, 2]; count [m]: points of the newest sweep on the object; in_lane [m]: where traffic is.
     For tests: body [n], box_body [m] (index in its frame), surface [n, 3] (the point without noise)."""
     points: torch.Tensor
     frame: torch.Tensor
@@ -28,6 +29,7 @@ class Batch:
     box: torch.Tensor
     velocity: torch.Tensor
     count: torch.Tensor
+    in_lane: torch.Tensor
     body: torch.Tensor
     box_body: torch.Tensor
     surface: torch.Tensor
@@ -86,10 +88,12 @@ def simulate(seed, frames, device="cpu", sweeps=10, rich=0.5):
     box_frame, slot = torch.nonzero(labelled, as_tuple=True)
     fields = (bodies.x, bodies.y, bodies.z, bodies.length, bodies.width, bodies.height, bodies.yaw)
     box = torch.stack([f[labelled] for f in fields], 1)
+    u, v = street.to_uv(bodies.x, bodies.y)
+    in_lane = (v.abs() < street.lanes * LANE) | ((u - street.cross_u).abs() < street.cross_half)
     box[:, 6] = torch.remainder(box[:, 6] + torch.pi, 2 * torch.pi) - torch.pi
     return Batch(points, frame, box_frame, bodies.code[labelled], box,
                  torch.stack((bodies.vx[labelled], bodies.vy[labelled]), 1), on_body.view(-1, slots)[box_frame, slot],
-                 body, slot, surface, len(keys))
+                 in_lane[labelled], body, slot, surface, len(keys))
 
 
 def annotations(batch, index):
@@ -102,7 +106,7 @@ def annotations(batch, index):
         instances.append({
             "class": name, "box": [round(v, 4) for v in batch.box[i].tolist()], "velocity": velocity,
             "num_lidar_pts": int(batch.count[i]), "valid": int(batch.count[i]) > 0,
-            "attribute": kinds.attribute(name, (velocity[0] ** 2 + velocity[1] ** 2) ** 0.5)})
+            "attribute": kinds.attribute(name, math.hypot(*velocity), bool(batch.in_lane[i]))})
     # x of the vehicle is ahead, y to the left; the sensor is 0.94 m ahead of its rear axle.
     to_ego = [[0.0, 1.0, 0.0, 0.94], [-1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 1.0, HEIGHT], [0.0, 0.0, 0.0, 1.0]]
     same = [[1.0 if i == j else 0.0 for j in range(4)] for i in range(4)]

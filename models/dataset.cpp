@@ -101,11 +101,20 @@ std::string name_and_size(const fs::path& file) {
 
 }  // namespace
 
+std::vector<std::string> class_names(const LoadedModel& model, const fs::path& folder) {
+  if (!model.labels.empty()) return model.labels;
+  const Shape& output = model.graph ? model.graph->edges()[static_cast<std::size_t>(model.graph->output_edge())].shape
+                                    : model.network.edges[static_cast<std::size_t>(model.network.output)].shape;
+  std::vector<std::string> names = class_folders(folder);
+  if (static_cast<std::int64_t>(names.size()) != output.elements() - model.preprocess.label_offset) names.clear();
+  return names;
+}
+
 // Networks whose samples are no photos open their own kind of Dataset here.
 std::unique_ptr<Dataset> open_dataset(const LoadedModel& model, const fs::path& folder,
                                       const PhotoSetOptions& options) {
   if (model.points) return open_frames(model, folder, options);
-  std::vector<Photo> photos = list_photos(folder, model.labels, model.info, options);
+  std::vector<Photo> photos = list_photos(folder, class_names(model, folder), model.info, options);
   if (model.seeded) {  // its outputs mean no class
     for (Photo& photo : photos) photo.label = -1;
   }

@@ -54,6 +54,9 @@ class Dataset {  // immutable; reads files when asked
                                          const DatasetProgress& progress = nullptr) const = 0;
 };
 
+// The names of a model's classes: its own; else those of the sub-folders, where there is one for each class; else none.
+std::vector<std::string> class_names(const LoadedModel& model, const std::filesystem::path& folder);
+
 // The samples in a folder. Throws Error where list_photos() does.
 std::unique_ptr<Dataset> open_dataset(const LoadedModel& model, const std::filesystem::path& folder,
                                       const PhotoSetOptions& options);

@@ -76,6 +76,8 @@ const ModelInfo& find_model(std::string_view name) {
     if (m.name == name) return m;
     names += fmt::format("{}{}", names.empty() ? "" : ", ", m.name);
   }
+  require(!name.ends_with(".tflite"),
+          "{}: TensorFlow Lite files are not read (runtime/onnx/README.md says why); .onnx and .octet files are", name);
   fail("unknown model '{}': the models are {}; a path to an .octet or .onnx file works too", name, names);
 }
 

@@ -7,6 +7,7 @@
 
 #include "calib/calibrate.h"
 #include "models/data_files.h"
+#include "models/dataset.h"
 #include "models/efficientnet_lite0/efficientnet_lite0.h"
 #include "models/layers.h"
 #include "models/loaded_model.h"
@@ -317,6 +318,22 @@ TEST_CASE("--activation is for the network that has the choice") {
                        Error);
 }
 
+TEST_CASE("class folders name the classes of a network that names none, where there is one for each") {
+  const testing::TempFolder temp;
+  const std::filesystem::path folder = temp.path();
+  models::LoadedModel model;
+  model.network.edges.push_back({.name = "scores", .shape = {3}});
+  model.network.output = 0;
+  for (const char* name : {"b", "a"}) std::filesystem::create_directory(folder / name);
+  CHECK(models::class_names(model, folder).empty());
+  std::filesystem::create_directory(folder / "c");
+  CHECK(models::class_names(model, folder) == std::vector<std::string>{"a", "b", "c"});
+  model.preprocess.label_offset = 1;  // class 0 is output 1
+  CHECK(models::class_names(model, folder).empty());
+  model.labels = {"x", "y"};
+  CHECK(models::class_names(model, folder) == model.labels);
+}
+
 TEST_CASE("programs: names of classes, preprocessing, refusals") {
   using namespace octet::testing;
   const TempFolder temp;
@@ -326,6 +343,7 @@ TEST_CASE("programs: names of classes, preprocessing, refusals") {
   octet_refuses({"evaluate", "mobilenet_v2", "--data", temp.path()}, {"mobilenet_v2", "seeded", "--weights"}, nothing);
   octet_refuses({"calibrate", "efficientnet_lite0", "--data", temp.path(), "--out", temp / "r.json"}, {"seeded"},
                 nothing);
+  octet_refuses({"plan", "net.tflite"}, {"net.tflite", "TensorFlow Lite", ".onnx"}, nothing);
   octet_refuses({"plan", "efficientnet_lite0", "--activation", "relu"}, {"efficientnet_lite0", "mobilenet_v2"},
                 nothing);
   CHECK(run_octet({"plan", "mobilenet_v2", "--activation", "gelu"}, nothing).status == 2);

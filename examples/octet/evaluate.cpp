@@ -72,11 +72,11 @@ int run(Options o) {
   if (o.labels) set.labels = *o.labels;
   // A model file without names for its classes: the folders' names, in alphabetical order.
   if (model.labels.empty() && !o.labels) {
-    model.labels = models::class_folders(folder);
+    model.labels = models::class_names(model, folder);
     const std::int64_t classes = model.network.edges[static_cast<std::size_t>(model.network.output)].shape.elements();
-    require(static_cast<std::int64_t>(model.labels.size()) == classes,
+    require(!model.labels.empty(),
             "{}: {} sub-folders for the {} classes of {}; one for each, or --labels F.csv, was expected",
-            folder.string(), model.labels.size(), classes, model.name);
+            folder.string(), models::class_folders(folder).size(), classes, model.name);
   }
   const auto photos = models::list_photos(folder, model.labels, model.info, set);
   const auto by_name = std::ranges::count_if(photos, [](const models::Photo& p) { return p.by_name && p.label >= 0; });

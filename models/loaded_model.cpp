@@ -140,7 +140,9 @@ LoadedModel load_octet(const std::string& path, const LoadOptions& options) {
 
 LoadedModel load_onnx_named(const std::string& path, const LoadOptions& options) {
   require(!options.build.activation, "{} is built already: --activation does not apply", path);
+  require(!options.build.points, "{} is built already: a configuration for points does not apply", path);
   LoadedModel model = load_onnx(path, options);
+  if (model.points) return model;  // its labels are its configuration's
   const auto outputs = [](const auto& graph, EdgeId output) {
     return graph[static_cast<std::size_t>(output)].shape.elements();
   };

@@ -31,6 +31,14 @@ std::vector<std::string> labels_in(const std::string& path, const std::map<std::
   }
 }
 
+// What an export of a network of points says about its grid and classes.
+std::optional<CenterPointConfig> points_in(const std::string& path,
+                                           const std::map<std::string, std::string>& metadata) {
+  const auto found = metadata.find(std::string(onnx::kMetadataPrefix) + "points");
+  if (found == metadata.end()) return std::nullopt;
+  return centerpoint_config(found->second, path);
+}
+
 }  // namespace
 
 bool is_onnx_path(const std::string& model) { return model.ends_with(".onnx"); }
@@ -70,10 +78,15 @@ LoadedModel load_onnx(const std::string& path, const LoadOptions& options) {
   Graph graph = onnx::import_graph(file, model.name, &model.notes);
   model.preprocess = onnx_preprocess(path, graph, file.metadata);
   model.labels = labels_in(path, file.metadata);
-  model.notes.push_back(
-      fmt::format("{}: photos are preprocessed so: {}{} (image flags or a .preprocess.json beside the "
-                  "file change it)",
-                  path, model.preprocess.str(), model.preprocess.label_offset == 0 ? "" : ", class 0 is output 1"));
+  model.points = points_in(path, file.metadata);
+  const auto seeded = file.metadata.find(std::string(onnx::kMetadataPrefix) + "seeded");
+  model.seeded = seeded != file.metadata.end() && seeded->second == "true";
+  if (model.seeded) model.notes.push_back(fmt::format("{} was made from seeded weights, good for speed only", path));
+  if (shape_at(graph, graph.input_edge()).rank() == 3)
+    model.notes.push_back(
+        fmt::format("{}: photos are preprocessed so: {}{} (image flags or a .preprocess.json beside the "
+                    "file change it)",
+                    path, model.preprocess.str(), model.preprocess.label_offset == 0 ? "" : ", class 0 is output 1"));
   model.file = path;
   if (!onnx::is_quantised(graph)) {
     onnx::observe_activations(graph);

@@ -1,11 +1,15 @@
 // Quantised ONNX files: what they become, and that a network exported and imported again is the same network.
 #include <doctest/doctest.h>
 
+#include <cmath>
+
+#include "runtime/arithmetic.h"
 #include "runtime/onnx/export.h"
 #include "runtime/onnx/lower_quantised.h"
 #include "runtime/onnx/range_metadata.h"
 #include "tests/onnx_models.h"
 #include "tests/program_graphs.h"
+#include "tests/same_network.h"
 
 using namespace octet;
 using namespace octet::test;
@@ -25,34 +29,6 @@ Lowered lower(const onnx::Model& model) {
   REQUIRE(onnx::is_quantised(graph));
   result.network = onnx::lower_quantised(graph, result.notes, onnx::float_layers(model));
   return result;
-}
-
-bool equal(const Tensor& a, const Tensor& b) {
-  return a.dtype() == b.dtype() && a.shape() == b.shape() && a.bytes() == b.bytes() &&
-         std::equal(a.raw(), a.raw() + a.bytes(), b.raw());
-}
-
-// The first difference of what two networks compute; reasons and the input's name do not count.
-std::string difference(const QGraph& a, const QGraph& b) {
-  if (a.edges.size() != b.edges.size() || a.nodes.size() != b.nodes.size())
-    return fmt::format("{} and {} nodes", a.nodes.size(), b.nodes.size());
-  for (std::size_t i = 0; i < a.edges.size(); ++i) {
-    const QEdge &x = a.edges[i], &y = b.edges[i];
-    const bool named = x.name == y.name || y.name == "input";
-    if (!named || x.shape != y.shape || x.quantised != y.quantised || !(x.quant == y.quant))
-      return fmt::format("edges {} and {}", x.name, y.name);
-  }
-  for (std::size_t i = 0; i < a.nodes.size(); ++i) {
-    const QNode &x = a.nodes[i], &y = b.nodes[i];
-    const bool same = x.op == y.op && x.inputs == y.inputs && x.output == y.output && x.precision == y.precision &&
-                      x.window == y.window && x.groups == y.groups && x.ceil_mode == y.ceil_mode &&
-                      x.count_include_pad == y.count_include_pad && x.activation == y.activation &&
-                      x.alpha == y.alpha && x.beta == y.beta && x.bias_q == y.bias_q &&
-                      x.weight_step == y.weight_step && x.macs == y.macs;
-    if (!same || x.name != y.name) return fmt::format("nodes {} and {}", x.name, y.name);
-    if (!equal(x.weight, y.weight) || !equal(x.bias, y.bias) || !equal(x.table, y.table)) return x.name + ": tensors";
-  }
-  return a.input == b.input && a.output == b.output ? "" : "another input or output";
 }
 
 QGraph round_trip(const QGraph& network, int opset = 13, bool dynamic = false) {
@@ -90,6 +66,33 @@ TEST_CASE("a network survives export and import: the same nodes, steps, weights,
         CHECK_MESSAGE(difference(q.graph, again) == "", q.graph.name << " " << opset);
       }
     }
+  }
+}
+
+TEST_CASE("exact sums: each input of a sum has a scale of rule 11's 16 bits, and the network is read back the same") {
+  if (!onnx::available()) return;
+  for (const auto scheme : {calib::Scheme::symmetric, calib::Scheme::affine}) {
+    const Quantised q = quantised(residuals(), scheme);
+    onnx::Model model = onnx::export_model(q.graph, {.exact_sums = true});
+    CHECK(difference(q.graph, lower(onnx::parse_model(onnx::model_bytes(model), ".", "made.onnx")).network) == "");
+    int own = 0;
+    for (const onnx::NodeProto& node : model.nodes) {
+      if (node.op_type != "Add" && node.op_type != "Sum") continue;
+      const QNode& sum = *std::ranges::find(q.graph.nodes, node.name, &QNode::name);
+      const float step = q.graph.edges[static_cast<std::size_t>(sum.output)].quant.step;
+      for (std::size_t i = 0; i < node.inputs.size(); ++i) {
+        const float in = q.graph.edges[static_cast<std::size_t>(sum.inputs[i])].quant.step;
+        const auto scale = model.initializers.find(node.inputs[i] + "_scale");
+        REQUIRE(scale != model.initializers.end());
+        const float ratio = arithmetic::add_multiplier(in, step);
+        CHECK(std::fabs(scale->second.span<float>()[0] / step - ratio) <= ratio * 0x1p-22f);
+        ++own;
+      }
+    }
+    CHECK(own > 3);
+    // Without the metadata such a scale contradicts its QuantizeLinear.
+    model.metadata.erase("octet.exact_sums");
+    CHECK_THROWS_WITH_AS(lower(model), doctest::Contains("its scale and zero point are not those"), Error);
   }
 }
 

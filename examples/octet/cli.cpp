@@ -172,7 +172,9 @@ std::optional<Gpu> gpu_of(const Common& c, const models::LoadedModel& model) {
 kernels::PlanOptions plan_options(const Common& c, const models::LoadedModel& model, int batch) {
   kernels::PlanOptions options;
   options.batch = batch;
-  if (!model.points) options.photo = model.preprocess.photo();
+  // Of networks that take something else there is no more to say: the dense part of a network of points, for one.
+  const Shape& in = model.network.edges[static_cast<std::size_t>(model.network.input)].shape;
+  if (!model.points && in.rank() == 3 && in[0] == 3) options.photo = model.preprocess.photo();
   options.gpu = gpu_of(c, model);
   return options;
 }

@@ -25,6 +25,8 @@ std::optional<DType> type_of(std::int32_t type) {
     case Proto::UINT8:
     case Proto::BOOL:
       return DType::u8;
+    case Proto::INT16:
+      return DType::s16;
     case Proto::INT32:
       return DType::s32;
     case Proto::INT64:
@@ -92,7 +94,7 @@ Tensor TensorReader::read(const Proto& proto) const {
     case DType::f16:
       return narrowed<std::uint16_t>(listed(proto.int32_data()), *type, shape);
     case DType::s16:
-      break;  // of no tensor that was asked for
+      return narrowed<std::int16_t>(listed(proto.int32_data()), *type, shape);
     case DType::s8:
       return narrowed<std::int8_t>(listed(proto.int32_data()), *type, shape);
     case DType::u8:

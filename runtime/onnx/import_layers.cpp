@@ -42,6 +42,8 @@ void add_padding(Window& to, const Window& more) {
   to.pad_bottom += more.pad_bottom, to.pad_right += more.pad_right;
 }
 
+}  // namespace
+
 Tensor finite(const NodeProto& node, const Tensor& tensor, const char* what) {
   const Tensor real = tensor.to_f32();
   for (const float v : real.span<float>()) {
@@ -49,8 +51,6 @@ Tensor finite(const NodeProto& node, const Tensor& tensor, const char* what) {
   }
   return real;
 }
-
-}  // namespace
 
 Window Importer::window_of(const NodeProto& node, Attributes& attributes, const Shape& in, int kernel_h,
                            int kernel_w) const {

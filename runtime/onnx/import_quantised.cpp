@@ -16,12 +16,16 @@ std::int32_t value_at(const Tensor& tensor, std::size_t i) {
       return tensor.span<std::int8_t>()[i];
     case DType::u8:
       return tensor.span<std::uint8_t>()[i];
+    case DType::s16:
+      return tensor.span<std::int16_t>()[i];
     default:
       return tensor.span<std::int32_t>()[i];
   }
 }
 
-bool is_integer(DType type) { return type == DType::s8 || type == DType::u8 || type == DType::s32; }
+bool is_integer(DType type) {
+  return type == DType::s8 || type == DType::u8 || type == DType::s16 || type == DType::s32;
+}
 
 // Calls visit(element, channel) for each element, the channel being its index along `axis`.
 template <class Visit>
@@ -70,8 +74,10 @@ void Importer::quantize(const NodeProto& node) {
   Attributes attributes(node);
   attributes.expect("output_dtype", 0);
   const DType type = has_input(node, 2) ? constant(node, 2, "zero point").dtype() : DType::u8;
-  require(type == DType::s8 || type == DType::u8, "{}: to {}; s8 and u8 are supported", node.str(), name_of(type));
-  const std::int32_t lo = type == DType::s8 ? -128 : 0, hi = lo + 255;
+  const bool wide = type == DType::s16 && !is_constant(node.inputs[0]);  // the input of a sparse network of ours
+  require(type == DType::s8 || type == DType::u8 || wide, "{}: to {}; s8 and u8 are supported", node.str(),
+          name_of(type));
+  const std::int32_t lo = wide ? INT16_MIN : type == DType::s8 ? -128 : 0, hi = wide ? INT16_MAX : lo + 255;
   if (is_constant(node.inputs[0])) {
     const Tensor from = constant(node, 0, "data").to_f32();
     const IntegerConstant by = scales_of(node, attributes, from.shape());
@@ -92,6 +98,9 @@ void Importer::quantize(const NodeProto& node) {
   require(by.scale.size() == 1, "{}: an activation with a scale a channel; one scale is supported", node.str());
   QuantParams quant{.step = by.scale[0], .zero = by.zero[0], .lo = lo, .hi = hi};
   apply_range_metadata(model_, node.outputs[0], quant);
+  require(!wide || (quant.wide() && quant.zero == 0 && from.edge == graph_.input_edge()),
+          "{}: 16 bits are for the input of a sparse network, within +-{} (metadata octet.ranges)", node.str(),
+          QuantParams::kWide);
   Node made{.name = layer_name(node), .op = Op::quantise, .inputs = {from.edge}, .quant = quant};
   activations_[node.outputs[0]] = {append(std::move(made)), from.dims, true};
 }
@@ -129,8 +138,9 @@ void Importer::dequantize(const NodeProto& node) {
   const IntegerConstant by = scales_of(node, attributes, Shape(from.dims));
   attributes.finish();
   const QuantParams& made_by = quantised_as(from.edge);
-  require(by.scale.size() == 1 && by.scale[0] == made_by.step && by.zero[0] == made_by.zero,
-          "{}: its scale and zero point are not those of the QuantizeLinear before it", node.str());
+  const bool same = by.scale.size() == 1 && by.zero[0] == made_by.zero &&
+                    (by.scale[0] == made_by.step || is_scale_of_sum(model_, by.scale[0], made_by.step));
+  require(same, "{}: its scale and zero point are not those of the QuantizeLinear before it", node.str());
   Node made{.name = layer_name(node), .op = Op::dequantise, .inputs = {from.edge}};
   activations_[node.outputs[0]] = {append(std::move(made)), from.dims, false};
 }

@@ -265,8 +265,11 @@ void Importer::cast(const NodeProto& node) {
   const std::int64_t to = attributes.integer("to", 0);
   attributes.ignore("saturate");
   attributes.finish();
-  constexpr std::int64_t kFloat = 1, kInt32 = 6, kInt64 = 7;
-  if (to == kFloat && !is_constant(node.inputs[0]) && !activation(node, 0).integer) return alias(node);
+  constexpr std::int64_t kFloat = 1, kInt32 = 6, kInt64 = 7, kHalf = 10;
+  if ((to == kFloat || to == kHalf) && !is_constant(node.inputs[0]) && !activation(node, 0).integer) {
+    if (to == kHalf) notes_.push_back(fmt::format("{}: half precision is computed in float32", node.str()));
+    return alias(node);
+  }
   const Tensor& value = constant(node, 0, "data");
   require(to == kInt32 || to == kInt64, "{}: to type {}; shapes of integers are cast to integers only", node.str(), to);
   const std::vector<std::int64_t> values = integers_of(node, value);

@@ -8,6 +8,7 @@
 #include "runtime/error.h"
 #include "runtime/io/file.h"
 #include "runtime/onnx/import.h"
+#include "runtime/onnx/sparse_operators.h"
 
 namespace octet::onnx {
 namespace {
@@ -23,6 +24,15 @@ std::string dims_text(const ValueInfo& value) {
 }
 
 }  // namespace
+
+const std::map<std::string, Importer::Handler, std::less<>>& Importer::sparse_handlers() {
+  static const std::map<std::string, Handler, std::less<>> table = {
+      {kSparseSites, &Importer::sparse_sites},
+      {kSparseConv, &Importer::sparse_conv},
+      {kSparseToDense, &Importer::sparse_to_dense},
+  };
+  return table;
+}
 
 const std::map<std::string, Importer::Handler, std::less<>>& Importer::handlers() {
   static const std::map<std::string, Handler, std::less<>> table = {
@@ -144,11 +154,12 @@ Graph Importer::run() {
           "{}: operator set {}; {} to {} are supported", name, model_.opset(), kOldestOpset, kNewestOpset);
   require(model_.nodes.size() <= kMaxNodes, "{}: {} nodes; at most {} are supported", name, model_.nodes.size(),
           kMaxNodes);
-  require(model_.inputs.size() == 1, "{}: {} inputs; networks of one input are supported", name, model_.inputs.size());
+  require(is_sparse() ? !model_.inputs.empty() : model_.inputs.size() == 1,
+          "{}: {} inputs; networks of one input are supported", name, model_.inputs.size());
   require(model_.outputs.size() == 1, "{}: {} outputs; networks of one output are supported", name,
           model_.outputs.size());
   for (const NodeProto& node : model_.nodes) used_.insert(node.inputs.begin(), node.inputs.end());
-  make_input();
+  is_sparse() ? make_sparse_input() : make_input();
   for (const auto& [key, tensor] : model_.initializers) constants_[key] = tensor;
   const std::vector<bool> wanted = reachable();
   for (std::size_t i = 0; i < model_.nodes.size(); ++i) {
@@ -166,10 +177,12 @@ Graph Importer::run() {
 }
 
 void Importer::import_node(const NodeProto& node) {
-  const auto found = node.domain.empty() ? handlers().find(node.op_type) : handlers().end();
-  if (found == handlers().end()) {
+  const bool sparse = node.domain == kSparseDomain;
+  const auto& known = sparse ? sparse_handlers() : handlers();
+  const auto found = sparse || node.domain.empty() ? known.find(node.op_type) : known.end();
+  if (found == known.end()) {
     std::vector<std::string> names;
-    for (const auto& [op, handler] : handlers()) names.push_back(op);
+    for (const auto& [op, handler] : known) names.push_back(op);
     fail("{}: this operator is not supported; these are: {}", node.str(), fmt::join(names, ", "));
   }
   require(!node.outputs.empty() && !node.outputs[0].empty(), "{}: makes no output", node.str());

@@ -36,8 +36,21 @@ class Importer {
     std::vector<std::int32_t> zero;
     std::int64_t axis = 0;  // along which they vary, where there is more than one
   };
+  // A tensor of coordinates: which sites of the network it stands for.
+  struct Sites {
+    SparseGrid grid;
+    std::string from;     // the coordinates that SparseSites made it of; empty for the network's input
+    SparseWindow window;  // and how
+    int level = -1;       // of the graph's; known once a convolution leads there
+  };
+  struct RulebookUse {
+    std::string from, to;  // coordinates
+    SparseWindow window;
+    bool operator==(const RulebookUse&) const = default;
+  };
   using Handler = void (Importer::*)(const NodeProto&);
   static const std::map<std::string, Handler, std::less<>>& handlers();
+  static const std::map<std::string, Handler, std::less<>>& sparse_handlers();
 
   // importer.cpp
   void make_input();
@@ -98,6 +111,16 @@ class Importer {
   std::shared_ptr<const IntegerWeights> integers_of_layer(const NodeProto& node, std::int64_t channel_axis,
                                                           float factor, float bias_factor, int turned_groups = 0);
 
+  // import_sparse.cpp
+  bool is_sparse() const;
+  void make_sparse_input();
+  Sites& sites(const NodeProto& node, std::size_t input);
+  Sites& sites_of_input(const NodeProto& node, Attributes& attributes, EdgeId x, std::size_t at);
+  void sparse_sites(const NodeProto& node);
+  void sparse_conv(const NodeProto& node);
+  void sparse_to_dense(const NodeProto& node);
+  void check_rulebook(const NodeProto& node, Attributes& attributes, const SparseWindow& window);
+
   // import_shapes.cpp
   void identity(const NodeProto& node);
   void constant_node(const NodeProto& node);
@@ -119,10 +142,15 @@ class Importer {
   std::map<std::string, Tensor, std::less<>> constants_;
   std::map<std::string, IntegerConstant, std::less<>> integer_constants_;  // beside their reals in constants_
   std::map<std::string, Activation, std::less<>> activations_;
-  std::set<std::string, std::less<>> names_;  // of layers, which must differ
-  std::set<std::string, std::less<>> used_;   // whatever some node takes in
+  std::map<std::string, Sites, std::less<>> sites_;
+  std::map<std::int64_t, RulebookUse> rulebooks_;  // by the number that the file gives them
+  std::string frames_;                             // sparse networks: the input that says how many frames there are
+  std::set<std::string, std::less<>> names_;       // of layers, which must differ
+  std::set<std::string, std::less<>> used_;        // whatever some node takes in
 };
 
+// A constant as f32. Throws Error, calling it `what`, when it holds something infinite.
+Tensor finite(const NodeProto& node, const Tensor& tensor, const char* what);
 // An axis of ONNX, negative ones counted from the back. Throws Error when there is no such axis.
 std::int64_t axis_in(const NodeProto& node, std::int64_t axis, std::size_t rank);
 // A constant of integers as s64, whatever its type.

@@ -95,6 +95,8 @@ class QuantisedLowering {
     QNode made{.name = source.name,
                .op = source.op,
                .window = source.window,
+               .sparse = source.sparse,
+               .inverse_of = source.inverse_of,
                .groups = source.groups,
                .ceil_mode = source.ceil_mode,
                .count_include_pad = source.count_include_pad,
@@ -103,8 +105,9 @@ class QuantisedLowering {
     if (has_weights(source.op)) {
       const Shape& w = source.parameter("weight").shape();
       const Shape &in = edge(source.inputs[0]).shape, &out = edge(source.output).shape;
-      made.macs =
-          source.op == Op::conv_transpose2d ? in[1] * in[2] * w.elements() : out.elements() * (w.elements() / w[0]);
+      made.macs = source.op == Op::conv_transpose2d ? in[1] * in[2] * w.elements()
+                  : source.op == Op::sparse_conv    ? w.elements()
+                                                    : out.elements() * (w.elements() / w[0]);
     }
     if (!integer(made, source)) real(made, source);
     result_.nodes.push_back(std::move(made));
@@ -213,12 +216,14 @@ class QuantisedLowering {
       case Op::flatten:
       case Op::upsample:
       case Op::pad:
+      case Op::to_dense:
         take_inputs(made, source);
         made.output = add_edge(source.output, quant_of(made.inputs[0]));
         return true;
       case Op::conv2d:
       case Op::conv_transpose2d:
       case Op::linear:
+      case Op::sparse_conv:
         return weighted(made, source);
       case Op::relu:
       case Op::relu6:

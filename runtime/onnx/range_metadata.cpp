@@ -1,5 +1,6 @@
 #include "runtime/onnx/range_metadata.h"
 
+#include <cmath>
 #include <sstream>
 
 #include "runtime/error.h"
@@ -10,6 +11,7 @@ namespace {
 
 constexpr const char* kKey = "octet.ranges";
 constexpr const char* kFloatKey = "octet.float";
+constexpr const char* kSumsKey = "octet.exact_sums";
 
 std::string escaped(const std::string& name) {
   std::string result;
@@ -56,6 +58,13 @@ std::set<std::string> float_layers(const Model& model) {
   std::istringstream lines(found->second);
   for (std::string line; std::getline(lines, line);) layers.insert(line);
   return layers;
+}
+
+void mark_exact_sums(Model& model) { model.metadata[kSumsKey] = "rule 11"; }
+
+bool is_scale_of_sum(const Model& model, float scale, float step) {
+  // 16 significant bits: off by at most 2^-16 of the value; the product with the sum's step rounds once more.
+  return model.metadata.contains(kSumsKey) && std::fabs(scale - step) <= step * (0x1p-16f + 0x1p-22f);
 }
 
 }  // namespace octet::onnx

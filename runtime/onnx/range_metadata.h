@@ -4,7 +4,9 @@
 //     NAME LO HI [dead]
 //
 // NAME being the output of its QuantizeLinear, in which a space is written as \x20. And (key "octet.float") the layers
-// without weights that stay in float although integers surround them: one name a line.
+// without weights that stay in float although integers surround them: one name a line. And (key "octet.exact_sums")
+// that sums' inputs have DequantizeLinears of their own, with rule 11's 16 bits in their scales: the integers behind
+// them are those of the QuantizeLinear before.
 #pragma once
 
 #include <set>
@@ -22,5 +24,9 @@ void add_range_metadata(Model& model, const std::string& name, const QuantParams
 
 void add_float_layer(Model& model, const std::string& layer);  // appends to the list
 std::set<std::string> float_layers(const Model& model);        // that add_float_layer() noted
+
+void mark_exact_sums(Model& model);
+// Whether `scale` is the one that a sum's input of step `step` may have been given.
+bool is_scale_of_sum(const Model& model, float scale, float step);
 
 }  // namespace octet::onnx

@@ -1,0 +1,68 @@
+// octet export to ONNX as a user runs it: which layers get Q and DQ, half precision, and what it refuses.
+#include <doctest/doctest.h>
+
+#include <set>
+
+#include "runtime/io/onnx_file.h"
+#include "tests/program.h"
+
+using namespace octet;
+using namespace octet::testing;
+
+namespace {
+
+// The layers whose weights come out of a DequantizeLinear.
+std::set<std::string> quantised_layers(const std::string& path) {
+  const onnx::Model model = onnx::read_model(path);
+  std::set<std::string> names;
+  for (const onnx::NodeProto& node : model.nodes) {
+    const bool weighted = node.op_type == "Conv" || node.op_type == "Gemm";
+    if (weighted && !model.initializers.contains(node.inputs[1])) names.insert(node.name);
+  }
+  return names;
+}
+
+}  // namespace
+
+TEST_CASE("octet export: Q and DQ everywhere, only where --only says, everywhere but where --ignore says") {
+  if (!onnx::available()) return;
+  const TempFolder temp;
+  const auto exported = [&](Arguments more) {
+    Arguments all{"export", "catdog", "--out", temp / "m.onnx", "--quiet"};
+    all.insert(all.end(), more.begin(), more.end());
+    const json result = octet_json(all);
+    CHECK(result["precision"] == "int8");
+    return quantised_layers(temp / "m.onnx");
+  };
+  const std::set<std::string> all = exported({});
+  REQUIRE(all.size() > 3);
+  const std::string one = *all.begin();
+  CHECK(exported({"--only", one}) == std::set<std::string>{one});
+  std::set<std::string> rest = all;
+  rest.erase(one);
+  CHECK(exported({"--ignore", one}) == rest);
+  CHECK(exported({"--only", "cnn.*", "--ignore", one}).count(one) == 0);
+  octet_refuses({"export", "catdog", "--only", "nothing", "--out", temp / "x.onnx"}, {"--only", "nothing"});
+}
+
+TEST_CASE("octet export: half precision, operator sets, parts of networks that have none") {
+  if (!onnx::available()) return;
+  const TempFolder temp;
+  const json half = octet_json({"export", "catdog", "--precision", "fp16", "--out", temp / "h.onnx", "--quiet"});
+  CHECK(half["precision"] == "fp16");
+  const onnx::Model model = onnx::read_model(temp / "h.onnx");
+  CHECK(model.inputs[0].elem_type == 1);  // float32 outside, FLOAT16 inside
+  bool any = false;
+  for (const auto& [name, tensor] : model.initializers) {
+    CHECK_MESSAGE(tensor.dtype() != DType::f32, name);
+    any |= tensor.dtype() == DType::f16;
+  }
+  CHECK(any);
+  const json whole = octet_json({"export", "catdog", "--precision", "fp32", "--out", temp / "f.onnx", "--quiet"});
+  CHECK(half["model_bytes"].get<double>() < 0.55 * whole["model_bytes"].get<double>());
+  octet_json({"export", "catdog", "--opset", "21", "--dynamic-batch", "--out", temp / "d.onnx", "--quiet"});
+  CHECK(onnx::read_model(temp / "d.onnx").opset() == 21);
+  octet_refuses({"export", "catdog", "--precision", "fp16", "--out", temp / "x.octet"}, {"fp16", ".onnx"});
+  octet_refuses({"export", "catdog", "--part", "dense", "--out", temp / "x.onnx"}, {"catdog", "no sparse part"});
+  CHECK(run_octet({"export", "catdog", "--opset", "12", "--out", temp / "x.onnx"}).status == 2);
+}

@@ -47,8 +47,9 @@ def export(o, folder):
     count = collections.Counter(node.op_type for node in model.graph.node)
     batch = model.graph.input[0].type.tensor_type.shape.dim[0]
     opset = next(i.version for i in model.opset_import if not i.domain)
-    print(f"exported: operator set {opset}, batch {batch.dim_param or batch.dim_value}, {count['QuantizeLinear']} Q, {count['DequantizeLinear']} DQ, {count['Conv'] + count['ConvTranspose']} "
-          f"convolutions, {path.stat().st_size / 1e6:.2f} MB; onnx.checker {onnx.__version__} accepts it")
+    print(f"exported: operator set {opset}, batch {batch.dim_param or batch.dim_value}, {count['QuantizeLinear']} Q, "
+          f"{count['DequantizeLinear']} DQ, {count['Conv'] + count['ConvTranspose']} convolutions, "
+          f"{path.stat().st_size / 1e6:.2f} MB; onnx.checker {onnx.__version__} accepts it")
     return path
 
 

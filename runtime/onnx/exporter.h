@@ -9,9 +9,12 @@
 
 namespace octet::onnx {
 
+// Writes one model.
 class Exporter {
  public:
+  // Both must outlive it.
   Exporter(const QGraph& graph, const ExportOptions& options) : graph_(graph), options_(options) {}
+  // Once. Throws Error as export_model() does.
   Model run();
 
  private:

@@ -25,6 +25,7 @@ void add_range_metadata(Model& model, const std::string& name, const QuantParams
 void add_float_layer(Model& model, const std::string& layer);  // appends to the list
 std::set<std::string> float_layers(const Model& model);        // that add_float_layer() noted
 
+// Says that sums' inputs have scales of their own.
 void mark_exact_sums(Model& model);
 // Whether `scale` is the one that a sum's input of step `step` may have been given.
 bool is_scale_of_sum(const Model& model, float scale, float step);

@@ -168,6 +168,15 @@ TEST_CASE(
   CHECK(chosen["count"] == 1);
   CHECK(chosen["float_layers"].size() > 0);
 
+  // A frame without a point has no boxes, and stops nothing. What is wrong with annotations is said at once.
+  write_frame(folder / "data/test/5.f32x5.bin", 0);
+  write_text(folder / "data/test/5.annotations.json", R"({"instances": []})");
+  CHECK(ptq({"--no-sensitivity"})["count"] == kFrames + 1);
+  write_text(folder / "data/test/5.annotations.json", R"({"instances": [3]})");
+  octet_refuses(centerpoint("ptq", {"--data", folder / "data", "--out", folder / "bad"}), {"5.annotations.json"});
+  CHECK(!fs::exists(folder / "bad"));
+  fs::remove(folder / "data/test/5.annotations.json"), fs::remove(folder / "data/test/5.f32x5.bin");
+
   // Without those of one frame: compared with the float network, and that is said.
   fs::remove(folder / "data/test/0.annotations.json");
   Arguments unlabelled = centerpoint("sensitivity", {"--data", folder / "data", "--ranges", folder / "out/ranges.json",

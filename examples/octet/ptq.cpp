@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 
 #include "calib/quantise.h"
 #include "calib/report.h"
@@ -103,7 +104,8 @@ std::string Ptq::fingerprint() const {
                        f.share_add_range, f.after_pool, f.fold_after, fmt::join(f.only, "\n"),
                        fmt::join(f.ignore, "\n"), o_.common.batch_size, o_.sensitivity));
   hash.add(fmt::format("{} {} {}", o_.auto_ignore.value_or(-1), f.equalize, f.bias_correct));
-  for (const auto* data : {&calibration_, &scored_, &choosing_}) {
+  hash.add(models::set_hash(calibration_->files()));
+  for (const auto* data : {&scored_, &choosing_}) {
     if (*data) hash.add(models::set_hash((*data)->files()) + (*data)->truth_hash());
   }
   hash.add(model_hash(model_));
@@ -198,8 +200,8 @@ void Ptq::print(const calib::Summary& s) const {
     table.add(std::move(cells));
   };
   row("Origin", s.origin, s.fp32_bytes), row("PTQ", s.ptq, s.int8_bytes);
-  fmt::print("\n{}\n{}; drop {:.2f} points; outputs {:.1f} dB over their noise\n", table.str(),
-             counted(s.count, scored_->noun()), s.drop(), s.ptq.sqnr_db);
+  fmt::print("\n{}\n{}; drop {:.2f} points; outputs {}\n", table.str(), counted(s.count, scored_->noun()), s.drop(),
+             std::isfinite(s.ptq.sqnr_db) ? fmt::format("{:.1f} dB over their noise", s.ptq.sqnr_db) : "equal");
   constexpr std::size_t kNamed = 12;
   const std::size_t named = std::min(kNamed, s.float_layers.size()), others = s.float_layers.size() - named;
   if (named > 0) {

@@ -24,7 +24,6 @@ SparseTensor voxels_of(const fs::path& file, const CenterPointConfig& config, Th
   kernels::Voxeliser voxeliser(voxel_options(config));
   SparseTensor voxels;
   voxeliser.run(read_points(file).points.span<float>(), kFeatures, pool, voxels);
-  require(voxels.rows() > 0, "{}: no point in range, so it says nothing about any layer", file.string());
   return voxels;
 }
 
@@ -63,10 +62,15 @@ class FrameScorer final : public Scorer {
     Runner runner(real, pool_);
     const std::size_t compared = truth_.empty() ? files_.size() : std::min(kMostCompared, files_.size());
     for (std::size_t i = 0; i < compared; ++i) {
-      const auto maps = runner.run(voxels_of(files_[i], config_, pool_));
+      const SparseTensor frame = voxels_of(files_[i], config_, pool_);
+      if (frame.rows() == 0) continue;
+      if (reference_.empty()) first_ = i;
+      const auto maps = runner.run(frame);
       reference_.insert(reference_.end(), maps.begin(), maps.end());
       if (progress) progress(static_cast<std::int64_t>(i) + 1, static_cast<std::int64_t>(compared));
     }
+    require(!reference_.empty(), "{}: no point in range, nor in {} other frames: nothing to compare networks on",
+            files_.front().string(), compared - 1);
   }
 
   calib::Measurement measure(const QGraph& network) override {
@@ -74,11 +78,13 @@ class FrameScorer final : public Scorer {
     std::vector<float> compared;
     std::vector<FrameMatches> matches;
     for (std::size_t i = 0; i < files_.size(); ++i) {
-      const auto maps = runner.run(voxels_of(files_[i], config_, pool_));
+      const SparseTensor frame = voxels_of(files_[i], config_, pool_);
+      const auto maps = frame.rows() == 0 ? std::span<const float>{} : runner.run(frame);
       if (compared.size() < reference_.size()) compared.insert(compared.end(), maps.begin(), maps.end());
       if (truth_.empty()) continue;
       DecodeCounts counts;
-      matches.push_back(score_frame(truth_[i], boxes_of(maps, config_, counts), config_));
+      const std::vector<Box> boxes = maps.empty() ? std::vector<Box>{} : boxes_of(maps, config_, counts);
+      matches.push_back(score_frame(truth_[i], boxes, config_));
     }
     calib::Measurement m;
     if (!truth_.empty()) {
@@ -91,9 +97,9 @@ class FrameScorer final : public Scorer {
     return m;
   }
 
-  // Of the first frame.
+  // Of the first frame with a point in range.
   std::vector<EdgeNoise> edge_noise(const Graph& graph, const calib::Ranges& ranges) override {
-    const SparseTensor frame = voxels_of(files_.front(), config_, pool_);
+    const SparseTensor frame = voxels_of(files_[first_], config_, pool_);
     return models::edge_noise(graph, ranges, [&](const QGraph& network, const Context::Hook& hook) {
       Runner(network, pool_, true).run(frame, &hook);
     });
@@ -126,7 +132,8 @@ class FrameScorer final : public Scorer {
   Files files_;
   std::vector<Annotations> truth_;  // of every frame, or empty
   ThreadPool& pool_;
-  std::vector<float> reference_;  // the float network's maps, frame after frame
+  std::vector<float> reference_;  // the float network's maps, frame after frame, of those with a point in range
+  std::size_t first_ = 0;         // the first such frame
 };
 
 class FrameDataset final : public Dataset {
@@ -143,9 +150,10 @@ class FrameDataset final : public Dataset {
   }
   std::string truth_hash() const override {
     Fnv1a hash;
-    for (const fs::path& file : files_) {
-      const auto beside = annotations_beside(file);
-      hash.add(beside ? sample_hash(*beside) : "none");
+    for (const fs::path& file : labelled() == count() ? files_ : Files{}) {
+      const fs::path beside = *annotations_beside(file);
+      read_annotations(beside);  // what is wrong with one is said before long work
+      hash.add(sample_hash(beside));
     }
     return hex(hash.value());
   }
@@ -161,7 +169,10 @@ class FrameDataset final : public Dataset {
   Score observe(calib::Calibrator& calibrator, std::int64_t first, std::int64_t count) const override {
     ThreadPool pool(1);
     for (std::int64_t i = first; i < first + count; ++i) {
-      calibrator.observe(voxels_of(files_.at(static_cast<std::size_t>(i)), config_, pool));
+      const fs::path& file = files_.at(static_cast<std::size_t>(i));
+      const SparseTensor frame = voxels_of(file, config_, pool);
+      require(frame.rows() > 0, "{}: no point in range, so it says nothing about any layer", file.string());
+      calibrator.observe(frame);
     }
     return {};
   }
@@ -185,7 +196,8 @@ class FrameDataset final : public Dataset {
 
 std::unique_ptr<Dataset> open_frames(const LoadedModel& model, const fs::path& folder, const PhotoSetOptions& options) {
   require(model.points.has_value(), "{} takes photos, not points", model.name);
-  require(!options.labels, "{}: frames of points have no labels here", options.labels->string());
+  require(!options.labels, "--labels {}: for photos; annotations stand beside their frames (NAME.annotations.json)",
+          options.labels->string());
   Files files = list_point_files(folder, false);
   files = selected_files(std::move(files), options.skip, options.limit, fmt::format("frames in {}", folder.string()));
   return std::make_unique<FrameDataset>(std::move(files), *model.points, !model.seeded);

@@ -7,6 +7,7 @@
 #include "calib/equalise.h"
 #include "calib/fold.h"
 #include "calib/quantise.h"
+#include "runtime/custom_op.h"
 #include "runtime/error.h"
 
 namespace octet::calib {
@@ -95,21 +96,23 @@ Calibrator::Calibrator(const Graph& graph, const CalibrationOptions& options, Th
   }
 }
 
-// One observer for all inputs of an add, and a list of the adds whose result follows from their inputs.
+// One observer for all inputs of an add (or of a user's operation that wants it), and a list of the adds whose result
+// follows from their inputs.
 void Calibrator::share_observers(const Graph& graph) {
   for (const Node& node : graph.nodes()) {
-    if (node.op != Op::add) continue;
+    const bool share = node.op == Op::add ? options_.share_add_range : node.custom && node.custom->shares_input_range();
+    if (node.op != Op::add && !share) continue;
     const std::vector<std::string> inputs = observers_of_inputs(graph, node);
     const auto index_of = [&](const std::string& name) {
       return std::ranges::find(watches_, name, &Watch::name)->observer;
     };
-    for (std::size_t i = 1; options_.share_add_range && i < inputs.size(); ++i) {
+    for (std::size_t i = 1; share && i < inputs.size(); ++i) {
       const std::size_t keep = index_of(inputs[0]), drop = index_of(inputs[i]);
       for (Watch& watch : watches_) {  // chains of adds share along the chain
         if (watch.observer == drop) watch.observer = keep;
       }
     }
-    if (options_.observe_add_output || inputs.size() != node.inputs.size()) continue;
+    if (node.op != Op::add || options_.observe_add_output || inputs.size() != node.inputs.size()) continue;
     EdgeId result = node.output;
     const std::vector<int> users = graph.consumers(result);
     const bool unobserved = edge_of(graph, result).observer.empty() && users.size() == 1;

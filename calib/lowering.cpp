@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "runtime/arithmetic.h"
+#include "runtime/custom_op.h"
 #include "runtime/error.h"
 #include "runtime/float_environment.h"
 #include "runtime/functions.h"
@@ -34,7 +35,8 @@ QNode geometry_of(const Node& node) {
           .ceil_mode = node.ceil_mode,
           .count_include_pad = node.count_include_pad,
           .alpha = node.alpha,
-          .beta = node.beta};
+          .beta = node.beta,
+          .custom = node.custom};
 }
 
 // A batch-norm that could not be folded, as one multiplication and one addition a channel.
@@ -161,6 +163,12 @@ std::string Lowering::why_float(const Node& node, EdgeId output) const {
   }
   const bool real_output = has_weights(node.op) && leaves_as_float(output);
   if (!params(output) && !real_output && node.op != Op::concat) return "its output has no range";
+  if (node.op == Op::custom) {
+    std::vector<QuantParams> inputs;
+    for (const EdgeId input : node.inputs) inputs.push_back(*params(input));
+    if (!node.custom->integer(inputs, *params(output)))
+      return fmt::format("{} has no integer form here", node.custom->name());
+  }
   return "";
 }
 

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "runtime/view.h"
 #include "runtime/window.h"
 
 namespace octet::kernels {
@@ -98,6 +99,12 @@ struct FunctionParams {
 // f32: over the channels of a pixel.
 struct SoftmaxParams {
   bool whole_image = false;  // over every element of an image (it was flattened); otherwise over each pixel's channels
+};
+
+// A user's own operation: computes row y of image n of the output.
+struct CustomParams {
+  const void* operation = nullptr;
+  void (*row)(const void* operation, const StepArgs& args, std::int64_t n, std::int64_t y) = nullptr;
 };
 
 // Fills the border around an activation. `halo_*` rows and columns lie outside of the output view.

@@ -3,16 +3,17 @@
 
 #include <algorithm>
 
+#include "runtime/custom_op.h"
 #include "runtime/error.h"
 
 namespace octet {
 namespace {
 
 constexpr const char* kOpNames[] = {
-    "conv2d",      "conv_transpose2d", "linear",     "batch_norm", "relu",   "relu6",    "max_pool",
-    "avg_pool",    "global_avg_pool",  "flatten",    "add",        "concat", "upsample", "pad",
-    "sigmoid",     "hard_sigmoid",     "hard_swish", "leaky_relu", "clip",   "mul",      "softmax",
-    "sparse_conv", "to_dense",         "quantise",   "dequantise"};
+    "conv2d",      "conv_transpose2d", "linear",     "batch_norm", "relu",      "relu6",    "max_pool",
+    "avg_pool",    "global_avg_pool",  "flatten",    "add",        "concat",    "upsample", "pad",
+    "sigmoid",     "hard_sigmoid",     "hard_swish", "leaky_relu", "clip",      "mul",      "softmax",
+    "sparse_conv", "to_dense",         "custom",     "quantise",   "dequantise"};
 
 // Whether every window that starts in the leading padding reaches an element: with dilation it may step over a small
 // input. Padding is smaller than the window here, so some tap is >= 0; the first such one is below `dilation`.
@@ -91,6 +92,21 @@ Shape resample(const Node& node, const Shape& in) {
   const std::int64_t v = in[2] * w.stride_w + w.pad_left + w.pad_right;
   require(h <= (1 << 24) && v <= (1 << 24), "{}: an output of {}x{} is too large", node.name, h, v);
   return chw(in[0], h, v);
+}
+
+Shape custom_shape(const Node& node, std::span<const Shape> inputs) {
+  require(node.custom != nullptr, "{}: a custom operation without its code; it cannot come from a file", node.name);
+  for (const Shape& s : inputs) require(!is_sparse(s), "{}: custom operations take dense activations", node.name);
+  Shape out;
+  try {
+    out = node.custom->infer_shape(inputs);
+  } catch (const Error& e) {
+    fail("{} ({}): {}", node.name, node.custom->name(), e.what());
+  }
+  require((out.rank() == 1 || out.rank() == 3) && out.elements() > 0,
+          "{} ({}): it makes {}; [channels, height, width] or [features] was expected", node.name, node.custom->name(),
+          out.str());
+  return out;
 }
 
 }  // namespace
@@ -224,6 +240,8 @@ Shape infer_shape(const Node& node, std::span<const Shape> inputs) {
     case Op::to_dense:
       require(is_sparse(in), "{}: needs a sparse [channels, z, y, x] input, got {}", node.name, in.str());
       return chw(in[0] * in[1], in[2], in[3]);
+    case Op::custom:
+      return custom_shape(node, inputs);
     case Op::clip:
       require(node.alpha <= node.beta, "{}: a clip to [{}, {}]", node.name, node.alpha, node.beta);
       return in;
@@ -404,6 +422,10 @@ EdgeId Graph::mul(std::string name, EdgeId a, EdgeId b) {
 }
 
 EdgeId Graph::softmax(std::string name, EdgeId x) { return unary(std::move(name), Op::softmax, x); }
+
+EdgeId Graph::custom(std::string name, std::shared_ptr<const CustomOp> op, std::vector<EdgeId> inputs) {
+  return append({.name = std::move(name), .op = Op::custom, .inputs = std::move(inputs), .custom = std::move(op)});
+}
 
 EdgeId Graph::observe(EdgeId edge, std::string observer) {
   require(observed(observer) < 0, "two observers are named '{}'", observer);

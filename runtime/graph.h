@@ -51,6 +51,7 @@ enum class Op : std::uint8_t {
   // Sparse activations (runtime/sparse.h): edges of rank 4, [C,Z,Y,X], of which only the sites exist.
   sparse_conv,  // weight [O, kz, ky, kx, C] (spconv 2's order), bias [O]; submanifold, strided or inverse
   to_dense,     // [C,Z,Y,X] -> [C*Z,Y,X], channel c * Z + z; 0 where no site is
+  custom,       // the user's own (runtime/custom_op.h)
   // In a QGraph, and in a Graph that was imported from a quantised file (runtime/onnx/):
   quantise,
   dequantise,
@@ -66,6 +67,8 @@ struct Parameter {  // one tensor of a node's
   Shape shape;
   Tensor value;  // f32; empty until loaded
 };
+
+class CustomOp;
 
 // The integers that a quantised file gives a layer; its parameters hold the same weights as reals.
 struct IntegerWeights {
@@ -92,6 +95,7 @@ struct Node {
   std::vector<Parameter> parameters;
   std::optional<QuantParams> quant;  // quantise: what the integers behind it mean
   std::shared_ptr<const IntegerWeights> integers;
+  std::shared_ptr<const CustomOp> custom;
 
   const Tensor& parameter(std::string_view key) const;  // throws Error when absent or not loaded
   bool has(std::string_view key) const;                 // whether the layer has such a parameter
@@ -149,6 +153,7 @@ class Graph {
   EdgeId function(std::string name, Op op, EdgeId x, float alpha = 0, float beta = 0);  // sigmoid ... clip
   EdgeId mul(std::string name, EdgeId a, EdgeId b);
   EdgeId softmax(std::string name, EdgeId x);
+  EdgeId custom(std::string name, std::shared_ptr<const CustomOp> op, std::vector<EdgeId> inputs);
   // Marks an edge for calibration under `observer` (unique). Returns the edge, so that it reads like a layer.
   EdgeId observe(EdgeId edge, std::string observer);
   void set_output(EdgeId edge);

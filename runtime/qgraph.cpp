@@ -43,7 +43,8 @@ Node geometry_of(const QNode& q) {
             .ceil_mode = q.ceil_mode,
             .count_include_pad = q.count_include_pad,
             .alpha = q.alpha,
-            .beta = q.beta};
+            .beta = q.beta,
+            .custom = q.custom};
   if (!q.weight.empty()) node.parameters.push_back({"weight", q.weight.shape(), {}});
   return node;
 }
@@ -55,9 +56,11 @@ void check_fields(const QNode& node) {
   const bool convolves = node.op == Op::conv2d || node.op == Op::conv_transpose2d;
   const bool slides =
       convolves || node.op == Op::max_pool || node.op == Op::avg_pool || node.op == Op::upsample || node.op == Op::pad;
-  const bool many = node.op == Op::add || node.op == Op::concat || node.op == Op::mul;
+  const bool many = node.op == Op::add || node.op == Op::concat || node.op == Op::mul || node.op == Op::custom;
   require(slides || node.window == Window{}, "{}: {} has no window", node.name, name_of(node.op));
   const bool no_sparse = node.sparse == SparseWindow{} && node.inverse_of.empty();
+  require((node.op == Op::custom) == (node.custom != nullptr), "{}: {} {}", node.name, name_of(node.op),
+          node.custom ? "is no custom operation" : "without its code");
   require(node.op == Op::sparse_conv || no_sparse, "{}: {} has no sparse window", node.name, name_of(node.op));
   require(convolves || node.groups == 1, "{}: {} has no groups", node.name, name_of(node.op));
   require(many || node.inputs.size() == 1, "{}: {} takes one input, not {}", node.name, name_of(node.op),

@@ -54,6 +54,8 @@ struct QNode {  // one layer
   // Rule 12, INT8 functions of one value: u8 [256], the output's byte for each byte of the input.
   Tensor table;
 
+  std::shared_ptr<const CustomOp> custom;  // Op::custom
+
   // conv2d, conv_transpose2d, sparse_conv, linear. INT8: s8 weights within [-127, 127]; fp32: f32. Layouts as in Graph
   // ([O, C/groups, kh, kw], [O, kz, ky, kx, C], [O, F]). batch_norm (fp32 only, what could not be folded): per-channel
   // scale [C].

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "runtime/arithmetic.h"
+#include "runtime/custom_op.h"
 #include "runtime/graph.h"
 #include "tests/kernel_cases.h"
 #include "tests/kernel_sparse.h"
@@ -289,6 +290,34 @@ inline std::vector<Case> softmaxes(const Kernel&, Random& random) {
   return cases;
 }
 
+// Some operation of a user's: bytes (x + 3 * y + c) of the first input and their sum with it.
+inline std::vector<Case> customs(const Kernel& kernel, Random& random) {
+  const bool bytes = std::string_view(kernel.op) == "custom_s8";
+  std::vector<Case> cases;
+  for (int i = 0; i < 10; ++i) {
+    auto p = std::make_shared<kernels::CustomParams>();
+    p->row = [](const void*, const StepArgs& args, std::int64_t n, std::int64_t y) {
+      const View &in = args.inputs[0], &out = args.output;
+      for (std::int64_t x = 0; x < out.w; ++x) {
+        for (std::int64_t c = 0; c < out.c; ++c) {
+          if (out.type == DType::f32) {
+            *out.at<float>(n, y, x, c) = *in.at<float>(n, y, x, c) + static_cast<float>(x + 3 * y + c);
+          } else {
+            put_integer(out, n, y, x, c, integer_at(in, n, y, x, c) ^ static_cast<std::int32_t>(x + 3 * y + c));
+          }
+        }
+      }
+    };
+    Case test;
+    test.inputs = {random_plane(random, bytes ? DType::s8 : DType::f32)};
+    bytes ? fill_integers(test.inputs[0], random, -127, 127) : fill_reals(test.inputs[0], random, 4.0);
+    test.output = like(test.inputs[0], test.inputs[0].type, random);
+    test.params = p;
+    cases.push_back(std::move(test));
+  }
+  return cases;
+}
+
 inline std::vector<Case> resamples(const Kernel& reference, Random& random) {
   const bool bytes = std::string_view(reference.op) == "resample_s8";
   std::vector<Case> cases;
@@ -393,6 +422,8 @@ inline const std::map<std::string, Maker>& makers() {
       {"table_s8", functions},
       {"mul_f32", products},
       {"softmax_f32", softmaxes},
+      {"custom_f32", customs},
+      {"custom_s8", customs},
       {"sparse_conv_s8", sparse_convolutions},
       {"sparse_conv_s16", sparse_convolutions},
       {"sparse_conv_f32", sparse_convolutions},

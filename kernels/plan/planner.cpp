@@ -20,7 +20,8 @@ void set_input_range(ConvParams& params, const Value& input) {
 const QNode* not_for_cuda(const QGraph& graph) {
   const auto found = std::ranges::find_if(graph.nodes, [](const QNode& node) {
     return is_function(node.op) || node.op == Op::mul || node.op == Op::softmax || node.op == Op::conv_transpose2d ||
-           node.op == Op::sparse_conv || node.op == Op::to_dense || node.op == Op::upsample || node.op == Op::pad;
+           node.op == Op::sparse_conv || node.op == Op::to_dense || node.op == Op::upsample || node.op == Op::pad ||
+           node.op == Op::custom;
   });
   return found == graph.nodes.end() ? nullptr : &*found;
 }
@@ -264,6 +265,11 @@ void Planner::lower(const QNode& node) {
       return lower_resample(node, in(0));
     case Op::softmax:
       return lower_softmax(node, in(0));
+    case Op::custom: {
+      std::vector<int> inputs;
+      for (std::size_t i = 0; i < node.inputs.size(); ++i) inputs.push_back(in(i));
+      return lower_custom(node, inputs);
+    }
     case Op::mul:
       return lower_mul(node, in(0), in(1));
     case Op::max_pool:

@@ -47,6 +47,7 @@ class Planner {
   void lower_resample(const QNode& node, int input);
   void lower_softmax(const QNode& node, int input);
   void lower_mul(const QNode& node, int a, int b);
+  void lower_custom(const QNode& node, const std::vector<int>& inputs);
   void make_sparse_input();
   void lower_sparse_conv(const QNode& node);
   void lower_to_dense(const QNode& node, int input);

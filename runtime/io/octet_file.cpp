@@ -85,6 +85,7 @@ QEdge edge_from(const json& j) {
 }
 
 json to_json(const QNode& n) {
+  require(n.custom == nullptr, "{}: a custom operation is code, which an .octet file cannot hold", n.name);
   json j{{"name", n.name}, {"op", name_of(n.op)}, {"inputs", n.inputs}, {"output", n.output}};
   j["precision"] = name_of(n.precision);
   if (!n.why.empty()) j["why"] = n.why;

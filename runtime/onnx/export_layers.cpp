@@ -191,6 +191,8 @@ void Exporter::write(const QNode& node) {
     case Op::leaky_relu:
     case Op::clip:
       return function(node);
+    case Op::custom:
+      break;
   }
   fail("{}: {} has no ONNX form", node.name, name_of(node.op));
 }

@@ -19,7 +19,8 @@
 
 namespace octet::models {
 
-struct MetricRules {
+struct MetricRules {  // what counts as found, and how it is scored
+  // One class.
   struct Kind {
     std::string name;
     double range;            // metres from the vehicle: objects at this distance or beyond are not scored
@@ -76,7 +77,7 @@ using FrameMatches = std::vector<ClassMatches>;  // by class
 // equal scores the last one given is first. Throws Error: more than rules.most_boxes found.
 FrameMatches match_frame(std::span<const ScoredBox> truth, std::span<const ScoredBox> found, const MetricRules& rules);
 
-struct ClassMetrics {
+struct ClassMetrics {  // of one class, over all frames
   std::string name;
   double range = 0;
   std::int64_t truth = 0, found = 0;
@@ -86,7 +87,7 @@ struct ClassMetrics {
   double mean_ap() const;
 };
 
-struct DetectionMetrics {
+struct DetectionMetrics {  // of a set of frames
   std::vector<ClassMetrics> classes;
   TpErrors errors{};  // means over the classes that have them
   double mean_ap = 0, nds = 0;

@@ -19,6 +19,18 @@ namespace fs = std::filesystem;
 
 bool is_octet_path(const std::string& model) { return model.ends_with(".octet"); }
 
+// What `work` throws, with the file's name in front: checks that see values only do not know where they come from.
+template <class Work>
+auto naming(const fs::path& file, const Work& work) {
+  try {
+    return work();
+  } catch (const Error& e) {
+    const std::string what = e.what();
+    if (what.starts_with(file.string())) throw;
+    fail("{}: {}", file.string(), what);
+  }
+}
+
 void load_weights(LoadedModel& model, const LoadOptions& options) {
   const auto path = options.weights ? options.weights : shipped_weights(model.name);
   if (!path) {
@@ -34,8 +46,9 @@ void load_weights(LoadedModel& model, const LoadOptions& options) {
   }
   const bool adapts = model.info->in_graph_layout != nullptr;
   const StateDict checkpoint = read_state_dict(*path);
-  const std::vector<std::string> extra =
-      model.graph->load(adapts ? model.info->in_graph_layout(checkpoint, *model.graph) : checkpoint);
+  const std::vector<std::string> extra = naming(*path, [&] {
+    return model.graph->load(adapts ? model.info->in_graph_layout(checkpoint, *model.graph) : checkpoint);
+  });
   if (!extra.empty()) {
     model.notes.push_back(fmt::format("{}: {} keys that {} does not use: {}", path->string(), extra.size(), model.name,
                                       fmt::join(extra, ", ")));
@@ -63,13 +76,14 @@ calib::Ranges seeded_ranges(const LoadedModel& model, std::uint64_t seed) {
 }
 
 void find_ranges(LoadedModel& model, const LoadOptions& options) {
-  if (options.ranges) {
-    model.ranges = calib::load_ranges(*options.ranges);
-  } else if (!options.weights && !model.seeded && model.info != nullptr) {
-    // Shipped ranges belong to the shipped weights, not to a user's.
-    if (const auto path = shipped_file(model.name + "/ranges.json")) model.ranges = calib::load_ranges(*path);
-  }
-  if (model.ranges) model.ranges->check(*model.graph);
+  // Shipped ranges belong to the shipped weights, not to a user's.
+  const bool shipped = !options.weights && !model.seeded && model.info != nullptr;
+  const auto path = options.ranges ? options.ranges
+                    : shipped      ? shipped_file(model.name + "/ranges.json")
+                                   : std::nullopt;
+  if (!path) return;
+  model.ranges = calib::load_ranges(*path);
+  naming(*path, [&] { model.ranges->check(*model.graph); });
 }
 
 std::int64_t outputs_of(const QGraph& network) {

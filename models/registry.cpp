@@ -71,6 +71,7 @@ bool is_model_name(std::string_view name) {
 }
 
 const ModelInfo& find_model(std::string_view name) {
+  require(!name.ends_with(".tflite"), "{}: TensorFlow Lite files are not read; an .onnx file of the network is", name);
   std::string names;
   for (const ModelInfo& m : table()) {
     if (m.name == name) return m;

@@ -325,6 +325,20 @@ TEST_CASE("run, calibrate, evaluate, export and bench print the JSON that script
   CHECK(bench["threads"] == 1);
 }
 
+TEST_CASE("what does not fit is named with its file") {
+  const TempFolder temp;
+  const std::string weights = std::string(OCTET_SOURCE_DIR) + "/models/catdog/catdog.safetensors";
+  const std::string ranges = std::string(OCTET_SOURCE_DIR) + "/models/catdog/ranges.json";
+  octet_refuses({"plan", "mobilenet_v2", "--weights", weights}, {"catdog.safetensors: ", "features.0.0.weight"});
+  octet_refuses({"plan", "mobilenet_v2", "--ranges", ranges}, {"catdog/ranges.json: ", "of 'catdog'"});
+  octet_refuses({"plan", temp / "net.tflite"}, {"net.tflite", "TensorFlow Lite", ".onnx"});
+  write_text(temp / "flags.json", R"({"limt": 3})");
+  const Result unknown = run_octet({"run", "catdog", "x.jpg", "--config", temp / "flags.json"});
+  CHECK(unknown.status == 2);
+  CHECK(unknown.err.find("--limt=3") != std::string::npos);
+  CHECK(unknown.err.find("--config") != std::string::npos);
+}
+
 TEST_CASE("--config: flags in a file; the command line wins; a bad file is refused") {
   const TempFolder temp;
   write_photos(temp.path() / "data", 3);

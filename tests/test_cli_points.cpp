@@ -99,6 +99,7 @@ TEST_CASE("dumps of two runs: octet diff names the first stage that differs; pic
   const std::string svg = read_text(folder / "a.svg");
   CHECK(svg.starts_with("<svg"));
   CHECK(svg.find("true: car") != std::string::npos);
+  CHECK(svg.find("<path transform") != std::string::npos);  // the points
   CHECK(svg.ends_with("</svg>\n"));
 }
 

@@ -23,6 +23,54 @@ const fs::path kSource = OCTET_SOURCE_DIR;
 const std::vector<std::string> kPages = {"README.md", "examples/arithmetic/README.md", "kernels/README.md",
                                          "runtime/README.md", "models/README.md"};
 
+// A network of one function, in INT8 by the planner's choice of kernel and by the reference: the same bytes, and who
+// ran.
+constexpr const char* kUsesTheKernel = R"(
+#include <cstdio>
+#include "calib/calibrate.h"
+#include "calib/quantise.h"
+#include "kernels/plan/plan.h"
+
+int main() {
+  using namespace octet;
+  Graph graph("function");
+  const EdgeId x = graph.observe(graph.input("x", Shape{8, 5, 3}), "x");
+  graph.set_output(graph.observe(graph.function("f", Op::hard_swish, x), "f"));
+  Tensor input(DType::f32, Shape{1, 8, 5, 3}), first(DType::f32, Shape{1, 8, 5, 3}), second = first.clone();
+  for (int i = 0; float& v : input.span<float>()) v = 0.06f * static_cast<float>(i++ - 60);
+  ThreadPool threads(1);
+  calib::Calibrator calibrator(graph, {}, threads);
+  calibrator.observe(input);
+  const QGraph integers = calib::quantise(graph, calibrator.ranges());
+  const auto program = kernels::plan(integers, {.isa = kernels::Isa::portable});
+  Context(program, threads).run(input, first);
+  Context(kernels::plan(integers, {.isa = kernels::Isa::reference}), threads).run(input, second);
+  for (const Step& step : program->steps) std::puts(step.variant.c_str());
+  return std::equal(first.span<float>().begin(), first.span<float>().end(), second.span<float>().begin()) ? 0 : 1;
+}
+)";
+
+// The network by its name, as every command finds it.
+constexpr const char* kUsesTheName = R"(
+#include <cstdio>
+#include "models/classifier.h"
+
+int main() {
+  using namespace octet;
+  const models::LoadedModel model = models::load_model("lenet", {});
+  ThreadPool pool(1);
+  models::Classifier classifier(model, pool);
+  std::printf("%s: %d classes, %s\n", model.name.c_str(), classifier.classes(), model.seeded ? "seeded" : "trained");
+}
+)";
+
+// `text` with `row` in front of the one place where `before` stands.
+std::string with_row(const std::string& text, const std::string& row, const std::string& before) {
+  const std::size_t at = text.find(before);
+  REQUIRE_MESSAGE((at != std::string::npos && text.find(before, at + 1) == std::string::npos), before);
+  return text.substr(0, at) + row + text.substr(at);
+}
+
 constexpr bool kLinks = OCTET_PAGES_LINK != 0;  // a build with CUDA links to more than pages.h knows
 
 // A folder as README.md describes one: build/, photos/ with cat/ and dog/, and a few files of the reader's own.
@@ -70,6 +118,31 @@ TEST_CASE("a new kernel, as kernels/README.md says") {
   CHECK(run > 3);
 }
 
+TEST_CASE("the row of the new kernel: the registry knows it, the planner takes it") {
+  if (!kLinks) {
+    MESSAGE("skipped: a build with CUDA");
+    return;
+  }
+  const auto blocks = blocks_of(kSource / "kernels/README.md");
+  const TempFolder folder;  // what is in it is found before the tree's own files
+  const std::string table = read_text(kSource / "kernels/variants.def");
+  const std::string above = "OCTET_VARIANT(table_s8, reference)\n";
+  const std::size_t below = table.find(above) + above.size();
+  write_text(folder.path() / "kernels/variants.def",
+             table.substr(0, below) + block_of(blocks, "row", "kernels/variants.def").text + table.substr(below));
+  write_text(folder / "kernel.cpp", block_of(blocks, "file", "kernels/cpu/table_s8_portable.cpp").text);
+  write_text(folder / "registry.cpp", read_text(kSource / "kernels/registry.cpp"));
+  write_text(folder / "use.cpp", kUsesTheKernel);
+  Arguments arguments = {"-I", folder.path().string(), "-I", kSource.string(), "-o", folder / "use"};
+  for (const char* file : {"use.cpp", "registry.cpp", "kernel.cpp"}) arguments.push_back(folder / file);
+  for (const std::string& library : libraries()) arguments.push_back(library);
+  compile(arguments);
+  const Result result = run_program({folder / "use"});
+  INFO(result.out, result.err);
+  CHECK(result.status == 0);
+  CHECK(result.out.find("table_s8_portable\n") != std::string::npos);
+}
+
 TEST_CASE("a new model, as models/README.md says") {
   if (!kLinks) {
     MESSAGE("skipped: a build with CUDA");
@@ -99,14 +172,19 @@ TEST_CASE("a new model, as models/README.md says") {
   for (const char* layer : {"conv1", "conv2", "fc1", "fc2"}) {
     CHECK(std::regex_search(result.out, std::regex(fmt::format("{} +int8", layer))));
   }
-  // The row has the form of those that the table has.
+  // The row, in the registry as it is: the network is found by its name.
   const std::string row = block_of(blocks, "row", "models/registry.cpp").text;
-  const std::string table = read_text(kSource / "models/registry.cpp");
-  for (const char* part :
-       {"      {.name = \"", "       .summary = \"", "       .build = [](const BuildOptions&) { return "}) {
-    CHECK(row.find(part) != std::string::npos);
-    CHECK(table.find(part) != std::string::npos);
-  }
+  const std::string registry =
+      with_row(read_text(kSource / "models/registry.cpp"), row, "      {.name = \"centerpoint\"");
+  write_text(folder / "registry.cpp", "#include \"models/lenet/lenet.h\"\n" + registry);
+  write_text(folder / "use.cpp", kUsesTheName);
+  arguments = {"-I", folder.path().string(), "-I", kSource.string(), "-o", folder / "use"};
+  for (const char* file : {"use.cpp", "registry.cpp", "models/lenet/lenet.cpp"}) arguments.push_back(folder / file);
+  for (const std::string& library : libraries()) arguments.push_back(library);
+  compile(arguments);
+  const Result used = run_program({folder / "use"});
+  INFO(used.err);
+  CHECK(used.out == "lenet: 10 classes, seeded\n");
 }
 
 TEST_CASE("a new operation, as runtime/README.md says: the table of places is right and complete") {

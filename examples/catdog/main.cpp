@@ -6,11 +6,13 @@
 #include <chrono>
 
 #include "examples/catdog/notebook.h"
+#include "examples/catdog/picture.h"
 #include "examples/common/terminal.h"
 #include "models/classifier.h"
 #include "runtime/cpu.h"
 #include "runtime/cuda/device.h"
 #include "runtime/error.h"
+#include "runtime/io/file.h"
 
 using namespace octet;
 
@@ -82,6 +84,17 @@ void print(const std::vector<Sample>& samples, const Column& fp32, const Column&
   fmt::print("{}\n{}\n{}, batch 1\n", photos.str(), summary.str(), where);
 }
 
+void draw(const std::vector<Sample>& samples, const Column& fp32, const Column& int8, const std::string& file) {
+  const auto dog = [](const Column& c, std::size_t i) {
+    return c.labels[i] == 1 ? double{c.scores[i]} : 1 - double{c.scores[i]};
+  };
+  std::vector<examples::Prediction> predictions;
+  for (std::size_t i = 0; i < samples.size(); ++i) {
+    predictions.push_back({samples[i].name, dog(fp32, i), dog(int8, i)});
+  }
+  write_file_atomically(file, std::string_view(examples::predictions_svg(predictions)));
+}
+
 // The class that the photo's folder or its name surely tells; -1: neither does, and the photo is not scored.
 int true_label(const std::filesystem::path& path, const models::ModelInfo& info) {
   const int by_folder = models::label_of_folder(path, info.labels);
@@ -109,7 +122,7 @@ std::vector<Sample> load_samples(const std::vector<std::string>& inputs) {
 }
 
 int run(const std::vector<std::string>& inputs, const models::LoadOptions& options, const std::string& device,
-        int threads) {
+        int threads, const std::string& picture) {
   const std::vector<Sample> samples = load_samples(inputs);
   ThreadPool pool(threads);
   const std::optional<Gpu> gpu = cuda::choose_device(device);
@@ -117,7 +130,9 @@ int run(const std::vector<std::string>& inputs, const models::LoadOptions& optio
   for (const std::string& note : fp32.model.notes) fmt::print(stderr, "note: {}\n", note);
   const std::string where = gpu ? std::string(gpu->name)
                                 : fmt::format("{}, {} thread{}", cpu_features().name, threads, threads == 1 ? "" : "s");
-  print(samples, fp32, classify(samples, options, Precision::int8, pool, gpu), where);
+  const Column int8 = classify(samples, options, Precision::int8, pool, gpu);
+  print(samples, fp32, int8, where);
+  if (!picture.empty()) draw(samples, fp32, int8, picture);
   return 0;
 }
 
@@ -130,7 +145,7 @@ int main(int argc, char** argv) {
   examples::NotebookOptions notebook;
   bool replay = false;
   int threads = available_threads();
-  std::string device = "auto";
+  std::string device = "auto", picture;
   app.add_option("PHOTO", photos, "photos or folders; dogs.jpg#xywh=percent:0,0,50,50 is a part of one");
   app.add_option("--weights", weights, ".safetensors or a PyTorch checkpoint");
   app.add_option("--ranges", ranges, "ranges.json of those weights");
@@ -140,6 +155,7 @@ int main(int argc, char** argv) {
   app.add_option("--device", device, "where to run")
       ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
       ->capture_default_str();
+  app.add_option("--picture", picture, "draw the scores: F.svg");
   app.add_flag("--notebook", replay,
                "replay the INT8 notebook on --data: 50 cats and 50 dogs calibrate and are scored");
   app.add_option("--data", notebook.data, "folder of photos for --notebook");
@@ -156,6 +172,7 @@ int main(int argc, char** argv) {
   if (weights) options.weights = *weights;
   if (ranges) options.ranges = *ranges;
   return examples::guarded("catdog", [&] {
-    return replay ? examples::replay_notebook(options, notebook, threads) : run(photos, options, device, threads);
+    return replay ? examples::replay_notebook(options, notebook, threads)
+                  : run(photos, options, device, threads, picture);
   });
 }

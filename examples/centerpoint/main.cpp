@@ -68,6 +68,10 @@ int run(const Options& o) {
   Tensor maps(DType::f32, Shape{1, head_maps(config).channels, config.map_height(), config.map_width()});
 
   for (const std::string& frame : o.frames) {
+    require(!std::filesystem::is_directory(frame),
+            "{}: a folder; name its frames one by one (octet run centerpoint takes "
+            "folders)",
+            frame);
     const PointCloud cloud = read_points(frame);
     voxeliser.run(cloud.points.span<float>(), 5, pool, voxels);  // points -> [voxels, 5], in ascending order
     std::vector<Box> boxes;

@@ -61,6 +61,11 @@ int run_by_ranks(const Command& command) {
   return status;
 }
 
+bool names_config(int argc, char** argv) {
+  const auto names = [](const char* a) { return std::string_view(a).starts_with("--config"); };
+  return std::any_of(argv + 1, argv + argc, names);
+}
+
 int dispatch(int argc, char** argv) {
   CLI::App app{"Octet: INT8 inference from scratch", "octet"};
   app.require_subcommand(1);
@@ -78,7 +83,9 @@ int dispatch(int argc, char** argv) {
     app.parse(arguments);
   } catch (const CLI::ParseError& e) {
     if (rank_in_environment() != 0) return 2;  // rank 0 says it for all
-    return app.exit(e) == 0 ? 0 : 2;
+    const int status = app.exit(e) == 0 ? 0 : 2;
+    if (status != 0 && names_config(argc, argv)) fmt::print(stderr, "Some of the flags come from the --config file.\n");
+    return status;
   }
   for (const Command& command : commands) {
     if (command.app->parsed()) return run_by_ranks(command);

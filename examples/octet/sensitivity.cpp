@@ -22,7 +22,9 @@ int run(const Options& o) {
   common.precision = "int8";
   const models::LoadedModel model = load(common);
   require_weights(common, model, "ranking the layers of");
-  require(model.graph && model.ranges, "{}: a model with float weights and --ranges was expected", model.name);
+  require(model.graph.has_value(), "{} is quantised already: sensitivity needs the float network, and --ranges for it",
+          common.model);
+  require(model.ranges.has_value(), "{}: --ranges of its weights are needed, made by octet calibrate", common.model);
   const auto folder = o.eval_data ? std::filesystem::path(*o.eval_data) : models::part_of(o.data, models::Part::test);
   const auto data = open_scored(model, folder, o.labels, o.common.skip, o.common.limit);
   const auto pool = make_pool(o.common);

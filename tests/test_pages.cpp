@@ -187,6 +187,22 @@ TEST_CASE("a new model, as models/README.md says") {
   CHECK(used.out == "lenet: 10 classes, seeded\n");
 }
 
+TEST_CASE("an operation of a program's own, as runtime/README.md says") {
+  if (!kLinks) {
+    MESSAGE("skipped: a build with CUDA");
+    return;
+  }
+  const TempFolder folder;
+  write_text(folder / "program.cpp", block_of(blocks_of(kSource / "runtime/README.md"), "program", "distance").text);
+  Arguments arguments = {"-I", kSource.string(), "-o", folder / "program", folder / "program.cpp"};
+  for (const std::string& library : libraries()) arguments.push_back(library);
+  compile(arguments);
+  const Result result = run_program({folder / "program"});
+  INFO(result.out, result.err);
+  CHECK(result.status == 0);
+  CHECK(std::regex_search(result.out, std::regex("far +int8")));
+}
+
 TEST_CASE("a new operation, as runtime/README.md says: the table of places is right and complete") {
   const std::string page = read_text(kSource / "runtime/README.md");
   static const std::regex line(R"re(\| \[[^\]]+\]\(([^)]+)\) \| [^|]+ \| `([^|]+)` \|)re");

@@ -61,16 +61,13 @@ int run_by_ranks(const Command& command) {
   return status;
 }
 
-bool names_config(int argc, char** argv) {
-  const auto names = [](const char* a) { return std::string_view(a).starts_with("--config"); };
-  return std::any_of(argv + 1, argv + argc, names);
-}
-
 int dispatch(int argc, char** argv) {
   CLI::App app{"Octet: INT8 inference from scratch", "octet"};
   app.require_subcommand(1);
   app.footer(kFooter);
-  std::vector<std::string> arguments = expand_config({argv + 1, argv + argc});
+  const std::vector<std::string> given(argv + 1, argv + argc);
+  std::vector<std::string> arguments = expand_config(given);
+  const bool has_config = arguments != given;
   const std::string first = arguments.empty() ? "" : arguments.front();
   const std::vector<Command> commands = add_commands(app, first);
   // CLI11 says only "A subcommand is required" of a command that it does not know.
@@ -84,7 +81,7 @@ int dispatch(int argc, char** argv) {
   } catch (const CLI::ParseError& e) {
     if (rank_in_environment() != 0) return 2;  // rank 0 says it for all
     const int status = app.exit(e) == 0 ? 0 : 2;
-    if (status != 0 && names_config(argc, argv)) fmt::print(stderr, "Some of the flags come from the --config file.\n");
+    if (status != 0 && has_config) fmt::print(stderr, "Some of the flags come from the --config file.\n");
     return status;
   }
   for (const Command& command : commands) {

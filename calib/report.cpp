@@ -33,6 +33,7 @@ struct RuleColour {
 };
 constexpr RuleColour kColours[] = {
     {"max", "#5a6b7b"}, {"entropy", "#1668c4"}, {"mse", "#12883f"}, {"percentile", "#c2570c"}};
+constexpr const char* kChosen = "#1c2733";
 
 std::string megabytes(std::int64_t bytes) { return fmt::format("{:.3f} MB", static_cast<double>(bytes) / 1e6); }
 
@@ -58,16 +59,21 @@ std::string histogram_svg(const EdgeRange& edge) {
     svg += fmt::format("<rect x=\"{:.2f}\" y=\"{:.2f}\" width=\"{:.2f}\" height=\"{:.2f}\" fill=\"#b9cbdd\"/>", left,
                        kPlotBase - height, std::max(0.4, right - left), height);
   }
-  for (const auto& [rule, colour] : kColours) {
-    const auto found = edge.rules.find(rule);
-    if (found == edge.rules.end()) continue;
-    const bool chosen = found->second == edge.amax;
+  const auto line = [&](const char* kind, float amax, const char* colour, bool chosen) {
     svg += fmt::format(
         "<line class=\"{0}\" x1=\"{1:.2f}\" y1=\"6\" x2=\"{1:.2f}\" y2=\"{2}\" stroke=\"{3}\" "
         "stroke-width=\"{4}\"{5}/>",
-        rule, report_x(edge, static_cast<double>(found->second)), kPlotBase, colour, chosen ? 2.5 : 1.5,
+        kind, report_x(edge, static_cast<double>(amax)), kPlotBase, colour, chosen ? 2.5 : 1.5,
         chosen ? "" : " stroke-dasharray=\"4 3\"");
+  };
+  bool by_rule = false;  // moving averages and searches for affine ranges choose what no rule does
+  for (const auto& [rule, colour] : kColours) {
+    const auto found = edge.rules.find(rule);
+    if (found == edge.rules.end()) continue;
+    by_rule |= found->second == edge.amax;
+    line(rule, found->second, colour, found->second == edge.amax);
   }
+  if (!by_rule) line("chosen", edge.amax, kChosen, true);
   svg += fmt::format("<line x1=\"0\" y1=\"{0}\" x2=\"{1}\" y2=\"{0}\" stroke=\"#8b99a7\"/>", kPlotBase, kPlotWidth);
   svg += fmt::format("<text x=\"0\" y=\"127\">0</text><text x=\"{}\" y=\"127\" text-anchor=\"end\">{:.4g}</text></svg>",
                      kPlotWidth, upper_of(edge));
@@ -211,13 +217,14 @@ std::string edges(const Ranges& ranges) {
   for (const auto& [rule, colour] : kColours) {
     html += fmt::format("<span><i style=\"border-color:{}\"></i>{}</span>", colour, rule);
   }
+  html += fmt::format("<span><i style=\"border-color:{}\"></i>none of these</span>", kChosen);
   html +=
       "</p><p class=\"note\">Histograms of |x| (counts on a logarithmic axis) with the amax of each rule; the "
       "chosen one is solid.</p><div class=\"edges\">";
   for (const EdgeRange& edge : ranges.edges) {
     html += fmt::format("<figure><figcaption>{}</figcaption>", markup_escaped(edge.observer));
     if (edge.histogram.counts.empty()) {
-      html += "<p class=\"note\">no histogram (method max keeps none)</p>";
+      html += "<p class=\"note\">no histogram was kept</p>";
     } else {
       html += histogram_svg(edge);
     }

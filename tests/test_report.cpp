@@ -122,6 +122,18 @@ TEST_CASE("each rule's line stands where its amax is, and bars stand for the cou
   }
 }
 
+TEST_CASE("a range that no rule chose has a solid line of its own, the rules' lines beside it") {
+  Parts p = parts();
+  EdgeRange& e = p.ranges.edges[1];
+  e.amax = 0.9f * e.rules.at("max");  // a moving average
+  const std::string html = report_html(p.ranges);
+  check_balanced(html);
+  CHECK(count_of(html, "<line class=\"chosen\"") == 1);
+  const std::string line = fmt::format("<line class=\"chosen\" x1=\"{:.2f}\"", report_x(e, e.amax));
+  CHECK(html.find(line) != std::string::npos);
+  CHECK(count_of(html, "stroke-width=\"2.5\"") == 3);
+}
+
 TEST_CASE("parts of different models, and ranges of nothing, make no report") {
   Parts p = parts();
   p.sensitivity.model = "other";

@@ -373,8 +373,26 @@ TEST_CASE("09: the histogram and the four rules") {
       for (const double v : batch)
         ++counts[std::min(static_cast<std::size_t>(std::fabs(v) / width), counts.size() - 1)];
     }
+    double low = 0, high = 0;
+    for (std::size_t b = 0; b < 4; ++b) {
+      const auto [least, greatest] = std::ranges::minmax(std::span(x).subspan(50 * b, 50));
+      low = b == 0 ? double{least} : fl(low + fl(0.5 * fl(least - low)));
+      high = b == 0 ? double{greatest} : fl(high + fl(0.5 * fl(greatest - high)));
+      const auto batch = numbers_in(lines_of(out)[3 + b]);
+      CHECK(std::fabs(batch[1] - double{least}) < 6e-6);
+      CHECK(std::fabs(batch[2] - double{greatest}) < 6e-6);
+      CHECK(std::fabs(batch[4] - low) < 6e-6);
+      CHECK(std::fabs(batch[5] - high) < 6e-6);
+    }
     const auto lines = lines_of(out.substr(out.find("bin   from")));
-    for (std::size_t i = 0; i < counts.size(); ++i) CHECK(numbers_in(lines[i + 1])[2] == counts[i]);
+    std::size_t bin_at = 0;  // a line holds one bin, or those without values up to the bin that it ends with
+    for (std::size_t i = 1; bin_at < counts.size(); ++i) {
+      const auto line = numbers_in(lines[i]);
+      REQUIRE(line[0] == static_cast<double>(bin_at));
+      const std::size_t last = line.size() > 3 ? static_cast<std::size_t>(line[3]) : bin_at;
+      REQUIRE((last >= bin_at && last < counts.size()));
+      for (; bin_at <= last; ++bin_at) CHECK(line[2] == counts[bin_at]);
+    }
     CHECK(fl(row(out, "max ")[0]) == amax_of(x));
     const auto edge = [&](int i) { return fl(width * i); };
     CHECK(fl(row(out, "percentile ")[0]) == edge(literal_percentile(counts, 200, 99)));

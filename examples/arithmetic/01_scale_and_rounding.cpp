@@ -24,8 +24,9 @@ QuantParams symmetric(float amax) {
 void print(const std::vector<float>& values, float amax) {
   const QuantParams to = symmetric(amax);
   const float inverse = arithmetic::inverse_step(to.step);
-  fmt::print("amax    {}\nstep    {}   amax / 127\ninverse {}   1 / step; the scale 127 / amax\n\n", amax, to.step,
-             inverse);
+  fmt::print("amax    {}\nstep    {}   {}\n", amax, to.step,
+             to.dead ? "amax is at most 2^-24: a dead range, rule 3 makes its step 1" : "amax / 127");
+  fmt::print("inverse {}   1 / step{}\n\n", inverse, to.dead ? "" : ", nearly 127 / amax");
   examples::Table table({"x", "x * inverse", "q", "step * q", "error / step"});
   for (const float x : values) {
     const std::int32_t q = arithmetic::quantise(x, to);

@@ -1,5 +1,5 @@
 // 10  Fake quantisation and integer arithmetic are the same layer.
-//     "Choosing amax" (fake quantisation) and rule 7 of calib/QUANTIZATION.md.
+//     "Choosing amax" (fake quantisation) in calib/CALIBRATION.md and rule 7 of calib/QUANTIZATION.md.
 //
 // Training tools and ONNX files with quantise - dequantise pairs (QDQ) compute in floats that were rounded to the grid;
 // an integer engine adds integers and multiplies once, at the end. Both are step_in * step_w * sum(q * v), so they

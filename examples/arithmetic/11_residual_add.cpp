@@ -67,10 +67,10 @@ int main(int argc, char** argv) {
       for (const int q : *list) require(std::abs(q) <= 127, "--a, --b: {} is outside of -127..127", q);
     }
     for (const float s : {step_a, step_b, step_out})
-      require(s >= 1e-20f && s <= 1e20f, "a step of {} is not within 1e-20..1e20", s);
+      require(s >= 1e-15f && s <= 1e15f, "a step of {} is not within 1e-15..1e15", s);  // ratios within 2^-100..2^100
     const float m_a = arithmetic::add_multiplier(step_a, step_out), m_b = arithmetic::add_multiplier(step_b, step_out);
-    const float full_a = arithmetic::copy_multiplier(step_a, step_out),
-                full_b = arithmetic::copy_multiplier(step_b, step_out);
+    const auto full_a = static_cast<float>(static_cast<double>(step_a) / step_out),
+               full_b = static_cast<float>(static_cast<double>(step_b) / step_out);
     fmt::print("M_a = {}   16 significant bits of {}\n", m_a, full_a);
     fmt::print("M_b = {}   16 significant bits of {}\n\n", m_b, full_b);
     examples::Table table({"a", "b", "a * M_a", "b * M_b", "q", "stands for", "real sum"});

@@ -135,6 +135,50 @@ TEST_CASE("other arguments start anew; the same ones find everything done") {
   CHECK(json::parse(read_text(folder / "out/ranges.json"))["method"] == "max");
 }
 
+TEST_CASE("photos of the same names and sizes but other bytes start anew, of calibration and of scoring") {
+  const TempFolder folder;
+  write_data(folder.path() / "data", 2, 2);
+  const auto run = [&] {
+    REQUIRE(run_octet(ptq(folder, "out", {"--no-sensitivity"})).status == 0);
+    return json::parse(read_text(folder / "out/summary.json"));
+  };
+  const json first = run();
+  CHECK(run()["time"] == first["time"]);  // nothing changed: the same file
+  const std::string ranges = read_text(folder / "out/ranges.json");
+  write_photo(folder.path() / "data/calibration/cat/0.bmp", 77);
+  const json second = run();
+  CHECK(read_text(folder / "out/ranges.json") != ranges);
+  write_photo(folder.path() / "data/test/cat/0.bmp", 78);
+  const json third = run();
+  CHECK(third["edges"] != second["edges"]);
+  // Two photos change places: the same bytes, other labels.
+  fs::rename(folder.path() / "data/test/cat/0.bmp", folder.path() / "swap.bmp");
+  fs::rename(folder.path() / "data/test/dog/1.bmp", folder.path() / "data/test/cat/0.bmp");
+  fs::rename(folder.path() / "swap.bmp", folder.path() / "data/test/dog/1.bmp");
+  CHECK(run()["time"] != third["time"]);
+}
+
+TEST_CASE("a network whose name follows from its flags goes through ptq, and another's results are not taken for its") {
+  if (kSanitised) {
+    MESSAGE("skipped: mobilenet_v2 is slow under the sanitisers");
+    return;
+  }
+  const TempFolder folder;
+  write_data(folder.path() / "data", 1, 1);
+  std::string ranges;
+  for (const auto& [activation, name] : {std::pair{"relu", "mobilenet_v2_relu"}, std::pair{"relu6", "mobilenet_v2"}}) {
+    Arguments arguments = ptq(folder, "out", {"--seed", "3", "--activation", activation, "--no-sensitivity"});
+    arguments[1] = "mobilenet_v2";  // the same weights with either activation
+    const Result result = run_octet(arguments, kNoData);
+    CAPTURE(result.err);
+    REQUIRE(result.status == 0);
+    CHECK(json::parse(read_text(folder / "out/summary.json"))["model"] == name);
+    CHECK(json::parse(read_text(folder / "out/ranges.json"))["model"] == name);
+    CHECK(read_text(folder / "out/ranges.json") != ranges);
+    ranges = read_text(folder / "out/ranges.json");
+  }
+}
+
 TEST_CASE("ptq --auto-ignore chooses on other photos than it scores") {
   const TempFolder folder;
   write_data(folder.path() / "data", 4, 9);
@@ -201,4 +245,7 @@ TEST_CASE("an analysis is not continued with other weights or other labels") {
   CHECK(analyse({}));
   write_text(folder / "labels.csv", "0.bmp,1\n1.bmp,0\n2.bmp,1\n3.bmp,0\n");
   CHECK_FALSE(analyse({"--labels", folder / "labels.csv"}));
+  CHECK_FALSE(analyse({}));
+  write_photo(folder.path() / "data/test/cat/0.bmp", 77);  // of the same name and size
+  CHECK_FALSE(analyse({}));
 }

@@ -1,9 +1,11 @@
 #include "examples/octet/analysis.h"
 
+#include <fmt/format.h>
 #include <algorithm>
 #include <cmath>
 
 #include "examples/common/terminal.h"
+#include "runtime/custom_op.h"
 #include "runtime/error.h"
 #include "runtime/hash.h"
 
@@ -29,14 +31,48 @@ std::unique_ptr<models::Scorer> make_scorer(const Common& common, const models::
                      [&](std::int64_t done, std::int64_t total) { progress.update(done, total); });
 }
 
+namespace {
+
+// What a node does to its inputs, its parameters' values aside.
+std::string options_of(const Node& node) {
+  const Window& w = node.window;
+  const SparseWindow& s = node.sparse;
+  std::string text = fmt::format("{} {} {} {} {} {} {} {} {:a} {:a} {:a}", node.name, name_of(node.op),
+                                 fmt::join(node.inputs, ","), node.output, node.inverse_of, node.groups, node.ceil_mode,
+                                 node.count_include_pad, node.eps, node.alpha, node.beta);
+  text += fmt::format(" {} {} {} {} {} {} {} {} {} {}", w.kernel_h, w.kernel_w, w.stride_h, w.stride_w, w.pad_top,
+                      w.pad_left, w.pad_bottom, w.pad_right, w.dilation_h, w.dilation_w);
+  text += fmt::format(" {} {} {} {} {} {}", fmt::join(s.kernel, ","), fmt::join(s.stride, ","),
+                      fmt::join(s.padding, ","), fmt::join(s.dilation, ","), s.submanifold, s.inverse);
+  if (node.quant)
+    text += fmt::format(" {:a} {} {} {}", node.quant->step, node.quant->zero, node.quant->lo, node.quant->hi);
+  if (node.custom) text += " " + node.custom->name();
+  return text + "\n";
+}
+
+}  // namespace
+
 std::string model_hash(const models::LoadedModel& model) {
+  const Graph& graph = *model.graph;
   Fnv1a hash;
   hash.add(model.points ? models::to_json(*model.points) : models::to_json(model.preprocess));
-  for (const Node& node : model.graph->nodes()) {
+  hash.add(fmt::format("\n{} {}\n", graph.name(), graph.output_edge()));
+  for (const Edge& edge : graph.edges())
+    hash.add(fmt::format("{} {} {}\n", edge.name, edge.shape.str(), edge.observer));
+  for (const Node& node : graph.nodes()) {
+    hash.add(options_of(node));
     for (const Parameter& p : node.parameters) {
+      hash.add(fmt::format("{} {}\n", p.key, p.shape.str()));
       hash.add(std::string_view(reinterpret_cast<const char*>(p.value.raw()), p.value.bytes()));
     }
   }
+  return hex(hash.value());
+}
+
+std::string data_hash(const models::Dataset& data) {
+  Fnv1a hash;
+  for (const std::filesystem::path& file : data.files()) hash.add(models::marks_of({file}) + "\n");
+  hash.add(data.truth_hash());
   return hex(hash.value());
 }
 
@@ -45,8 +81,8 @@ calib::Sensitivity analyse_resumably(const Common& common, const models::LoadedM
                                      bool blocks, const models::Dataset& dataset, const std::filesystem::path& out) {
   Fnv1a hash;
   const Graph& graph = *model.graph;
-  hash.add(model_hash(model)), hash.add(models::set_hash(dataset.files())), hash.add(dataset.truth_hash()),
-      hash.add(calib::to_json(ranges)), hash.add(blocks ? "blocks" : "leaves");
+  hash.add(model_hash(model)), hash.add(data_hash(dataset)), hash.add(calib::to_json(ranges)),
+      hash.add(blocks ? "blocks" : "leaves");
   const std::string data = hex(hash.value());
   calib::SensitivityOptions options{.mode = mode, .blocks = blocks};
   std::error_code error;

@@ -13,8 +13,11 @@ std::unique_ptr<models::Dataset> open_scored(const models::LoadedModel& model, c
                                              std::int64_t limit);
 std::unique_ptr<models::Scorer> make_scorer(const Common& common, const models::LoadedModel& model,
                                             const models::Dataset& data, ThreadPool& pool);
-// Of the model's weights and of how it reads a sample.
+// Of the network (its name, layers, options and weights) and of how it reads a sample.
 std::string model_hash(const models::LoadedModel& model);
+// Of every file's name and bytes, in order (two files that changed places are other data), and of what is known of
+// them.
+std::string data_hash(const models::Dataset& data);
 
 // Writes `out` after every layer. When `out` holds an analysis of the same network, weights, ranges, mode and data,
 // what it has measured is kept.

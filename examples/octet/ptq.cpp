@@ -98,15 +98,14 @@ Ptq::Ptq(const Options& o) : o_(o) {
 std::string Ptq::fingerprint() const {
   Fnv1a hash;
   const CalibrationFlags& f = o_.flags;
-  hash.add(fmt::format("1 {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {}", model_.name,
+  hash.add(fmt::format("2 {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {}", model_.name,
                        f.method.value_or(""), f.weights.value_or(""), f.scheme.value_or(""), f.preset, f.add_observer,
                        f.percentile, f.bins, f.start_bin, f.stride, f.num_bits, f.batches, f.reduce_range,
                        f.share_add_range, f.after_pool, f.fold_after, fmt::join(f.only, "\n"),
                        fmt::join(f.ignore, "\n"), o_.common.batch_size, o_.sensitivity));
   hash.add(fmt::format("{} {} {}", o_.auto_ignore.value_or(-1), f.equalize, f.bias_correct));
-  hash.add(models::set_hash(calibration_->files()));
-  for (const auto* data : {&scored_, &choosing_}) {
-    if (*data) hash.add(models::set_hash((*data)->files()) + (*data)->truth_hash());
+  for (const auto* data : {&calibration_, &scored_, &choosing_}) {
+    if (*data) hash.add(data_hash(**data) + "\n");
   }
   hash.add(model_hash(model_));
   return hex(hash.value());
@@ -168,7 +167,7 @@ calib::Summary Ptq::evaluate(const calib::Ranges& ranges) {
   stage("Evaluate PTQ");
   const models::LoadedModel integer = load_quantised();
   calib::Summary s;
-  s.model = model_.name, s.method = ranges.method;
+  s.model = ranges.model, s.method = ranges.method;
   s.count = scored_->count();
   s.calibration_overlap = models::calibration_overlap(ranges, scored_->files());
   s.ptq = scorer_->measure(integer.network);

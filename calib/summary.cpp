@@ -47,6 +47,7 @@ std::string to_json(const Summary& s) {
               {"edges", noise},
               {"plan", plan},
               {"time", seconds}};
+  if (s.auto_ignore) all["auto_ignore"] = {{"points", *s.auto_ignore}, {"below", s.within_auto_ignore()}};
   if (s.origin.nds && s.ptq.nds) all["NDS"] = {{"origin", *s.origin.nds}, {"ptq", *s.ptq.nds}};
   return all.dump(4) + "\n";
 }
@@ -67,6 +68,7 @@ Summary summary_from_json(const std::string& text, const std::string& where) {
     if (j.at("metric") == "mAP") s.origin.mean_ap = origin, s.ptq.mean_ap = ptq;
     if (j.contains("NDS"))
       s.origin.nds = j["NDS"].at("origin").get<double>(), s.ptq.nds = j["NDS"].at("ptq").get<double>();
+    if (j.contains("auto_ignore")) s.auto_ignore = j["auto_ignore"].at("points").get<double>();
     s.origin.agreement = 100, s.ptq.agreement = j.at("agreement").get<double>();
     s.origin.sqnr_db = std::numeric_limits<double>::infinity();
     s.ptq.sqnr_db = decibels_from(j.at("sqnr_db")), s.ptq.cosine = j.at("cosine").get<double>();

@@ -21,6 +21,7 @@ struct Summary {  // sizes in bytes
   std::int64_t calibration_overlap = 0;  // how many of them calibrated too
   Measurement origin, ptq;               // the float network and the quantised one
   std::int64_t fp32_bytes = 0, int8_bytes = 0;
+  std::optional<double> auto_ignore;        // the points that the loss was to stay below
   std::vector<std::string> float_layers;    // left in float by expression or by --auto-ignore
   std::map<std::string, double> edge_sqnr;  // by observer, dB
   std::vector<std::string> edge_order;      // the keys of edge_sqnr in the network's order
@@ -29,6 +30,8 @@ struct Summary {  // sizes in bytes
 
   std::string metric() const { return origin.metric(); }
   double drop() const { return origin.score() - ptq.score(); }
+  // Of the samples scored here; those that chose the layers are others.
+  bool within_auto_ignore() const { return auto_ignore && drop() < *auto_ignore; }
 };
 
 std::string to_json(const Summary& summary);                                   // summary.json

@@ -103,6 +103,45 @@ TEST_CASE("calibrate: presets, and flags that override or contradict them") {
   }
 }
 
+TEST_CASE("calibrate: --ignore and --only leave the model behind them alone, and may be repeated") {
+  const TempFolder folder;
+  write_photos(folder.path() / "photos", 1);
+  const auto run = [&](Arguments first) {
+    Arguments a = {"calibrate"};
+    a.insert(a.end(), first.begin(), first.end());
+    for (const std::string& s : {std::string("catdog"), std::string("--data"), folder / "photos", std::string("--out"),
+                                 folder / "r.json", std::string("--quiet")}) {
+      a.push_back(s);
+    }
+    const Result result = run_octet(a);
+    CAPTURE(result.err);
+    REQUIRE(result.status == 0);
+    return json::parse(read_text(folder / "r.json"));
+  };
+  CHECK(run({"--ignore", "cnn2"})["ignore"] == json::array({"cnn2"}));
+  CHECK(run({"--ignore", "cnn2", "--ignore", "cnn3"})["ignore"] == json::array({"cnn2", "cnn3"}));
+  CHECK(run({"--only", "cnn1", "--only", "cnn2"})["only"] == json::array({"cnn1", "cnn2"}));
+  CHECK(octet_json({"plan", "--ignore", "cnn1", "--ignore", "cnn2", "catdog"})["layers"].is_array());
+}
+
+TEST_CASE("calibrate: a range that the rule cut to 0 is not said to have seen only zeros") {
+  const TempFolder folder;
+  write_photos(folder.path() / "photos", 1);
+  const auto notes = [&](Arguments flags) {
+    Arguments a = {"calibrate", "catdog", "--data", folder / "photos", "--out", folder / "r.json"};
+    a.insert(a.end(), flags.begin(), flags.end());
+    const Result result = run_octet(a);
+    REQUIRE(result.status == 0);
+    return result.err;
+  };
+  const std::string cut = notes({"--method", "percentile", "--percentile", "0.5"});
+  CHECK(cut.find("is dead: the method percentile chose 0") != std::string::npos);
+  CHECK(cut.find("every value was 0") == std::string::npos);
+  write_bmp(folder.path() / "photos/1.bmp", 8, 8, [](int, int) { return Colour{0, 0, 0}; });
+  const std::string black = notes({"--mean", "0,0,0", "--std", "1,1,1"});
+  CHECK(black.find("is dead: every value was 0") != std::string::npos);
+}
+
 TEST_CASE("amax: every rule of every edge, batches in the order of their numbers") {
   const TempFolder folder;
   std::vector<float> first, second;

@@ -128,8 +128,16 @@ TEST_CASE("other arguments start anew; the same ones find everything done") {
   const std::string before = read_text(folder / "out/summary.json");
   REQUIRE(run_octet(ptq(folder, "out")).status == 0);
   CHECK(read_text(folder / "out/summary.json") == before);
-  REQUIRE(run_octet(ptq(folder, "out", {"--hist-method", "entropy", "--no-sensitivity"})).status == 0);
-  CHECK(json::parse(read_text(folder / "out/ranges.json"))["method"] == "entropy");
+  for (const std::string method : {"entropy", "mse", "percentile"}) {
+    CAPTURE(method);
+    const Result result = run_octet(ptq(folder, "out", {"--hist-method", method, "--no-sensitivity"}));
+    REQUIRE(result.status == 0);
+    CHECK(result.out.find("method " + method) != std::string::npos);
+    const json ranges = json::parse(read_text(folder / "out/ranges.json"));
+    CHECK(ranges["method"] == method);
+    REQUIRE(ranges["edges"].size() >= 6);
+    for (const json& edge : ranges["edges"]) CHECK(edge["amax"] == edge["rules"][method]);
+  }
   CHECK(!fs::exists(folder / "out/sensitivity.json"));
   REQUIRE(run_octet(ptq(folder, "out", {"--calib-method", "max", "--no-sensitivity"})).status == 0);
   CHECK(json::parse(read_text(folder / "out/ranges.json"))["method"] == "max");
@@ -179,15 +187,49 @@ TEST_CASE("a network whose name follows from its flags goes through ptq, and ano
   }
 }
 
+TEST_CASE("what --method, --calib-method, --hist-method and --preset come to, and what contradicts") {
+  const TempFolder folder;
+  write_data(folder.path() / "data", 1, 1);
+  const std::pair<Arguments, const char*> fine[] = {
+      {{"--calib-method", "histogram"}, "mse"},
+      {{"--calib-method", "histogram", "--preset", "simple"}, "mse"},
+      {{"--calib-method", "histogram", "--method", "percentile"}, "percentile"},
+      {{"--method", "max"}, "max"},
+      {{"--preset", "simple"}, "max"},
+  };
+  for (const auto& [flags, method] : fine) {
+    Arguments more = flags;
+    more.push_back("--no-sensitivity");
+    const Result result = run_octet(ptq(folder, "out", more));
+    CAPTURE(result.err);
+    REQUIRE(result.status == 0);
+    CHECK(json::parse(read_text(folder / "out/ranges.json"))["method"] == method);
+  }
+  octet_refuses(ptq(folder, "no", {"--method", "mse", "--hist-method", "entropy"}),
+                {"--hist-method entropy", "--method mse"});
+  octet_refuses(ptq(folder, "no", {"--method", "mse", "--calib-method", "max"}),
+                {"--calib-method max", "--method mse"});
+  octet_refuses(ptq(folder, "no", {"--method", "max", "--calib-method", "histogram"}),
+                {"--calib-method histogram", "--method max"});
+  octet_refuses(ptq(folder, "no", {"--hist-method", "mse", "--calib-method", "max"}),
+                {"--hist-method mse", "--calib-method max"});
+  octet_refuses(ptq(folder, "no", {"--preset", "notebook", "--calib-method", "histogram"}), {"method max"});
+  CHECK(run_octet({"ptq", "--help"}).out.find("(default: mse") != std::string::npos);
+}
+
 TEST_CASE("ptq --auto-ignore chooses on other photos than it scores") {
   const TempFolder folder;
   write_data(folder.path() / "data", 4, 9);
-  REQUIRE(run_octet(ptq(folder, "out", {"--auto-ignore", "100"})).status == 0);
+  const Result result = run_octet(ptq(folder, "out", {"--auto-ignore", "100"}));
+  REQUIRE(result.status == 0);
+  CHECK(result.out.find("--auto-ignore 100: the loss on these photos") != std::string::npos);
   const json summary = json::parse(read_text(folder / "out/summary.json"));
   const json sensitivity = json::parse(read_text(folder / "out/sensitivity.json"));
   CHECK(sensitivity["images"] == 5);
   CHECK(summary["count"] == 4);
   CHECK(summary["float_layers"].empty());  // a loss of 100 points is allowed
+  CHECK(summary["auto_ignore"]["points"] == 100.0);
+  CHECK(summary["auto_ignore"]["below"] == (summary["drop"].get<double>() < 100));
 }
 
 TEST_CASE("sensitivity: both modes, photos without labels, and a file that an interrupted run left") {
@@ -222,6 +264,12 @@ TEST_CASE("what ptq, sensitivity and report refuse") {
   octet_refuses(ptq(folder, "out", {"--ignore", "nothing"}), {"--ignore 'nothing' matches no layer"});
   CHECK(!fs::exists(folder / "out/ranges.json"));
   octet_refuses(ptq(folder, "out", {"--auto-ignore", "1", "--no-sensitivity"}), {"--auto-ignore"});
+  octet_refuses(ptq(folder, "out", {"--auto-ignore", "0"}), {"--auto-ignore 0", "more than 0 points"});
+  for (const char* points : {"-1", "101"}) {
+    const Result result = run_octet(ptq(folder, "out", {"--auto-ignore", points}));
+    CHECK(result.status != 0);
+    CHECK(result.err.find("--auto-ignore") != std::string::npos);
+  }
   octet_refuses({"ptq", "catdog", "--data", folder / "none", "--out", folder / "out", "--quiet"}, {"none"});
   octet_refuses({"report", "--ranges", folder / "none.json", "--out", folder / "r.html"}, {"none.json"});
   write_text(folder / "bad.json", "{\"octet_sensitivity\": 99}");

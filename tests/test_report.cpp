@@ -6,6 +6,7 @@
 #include <cmath>
 #include <filesystem>
 #include <limits>
+#include <nlohmann/json.hpp>
 #include <regex>
 
 #include "calib/choose_range.h"
@@ -146,6 +147,15 @@ TEST_CASE("parts of different models, and ranges of nothing, make no report") {
 TEST_CASE("a summary comes back from JSON") {
   const Parts p = parts();
   const Summary back = summary_from_json(to_json(p.summary), "s");
+  CHECK(!back.auto_ignore);
+  Summary limited = p.summary;
+  for (const double slack : {0.5, 0.0, -0.5}) {  // the loss must be below the points, not equal to them
+    limited.auto_ignore = limited.drop() + slack;
+    const Summary read = summary_from_json(to_json(limited), "s");
+    CHECK(read.auto_ignore == limited.auto_ignore);
+    CHECK(read.within_auto_ignore() == (slack > 0));
+    CHECK(nlohmann::json::parse(to_json(read))["auto_ignore"]["below"] == (slack > 0));
+  }
   CHECK(to_json(back) == to_json(p.summary));
   CHECK(back.drop() == doctest::Approx(3.5));
   CHECK_THROWS_WITH_AS(summary_from_json("{}", "s.json"), doctest::Contains("s.json"), Error);

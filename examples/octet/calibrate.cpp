@@ -31,9 +31,7 @@ int run(Options o) {
   ranges.seeded = model.seeded;
   const QGraph check = calib::quantise(*model.graph, ranges);  // an --ignore that matches nothing fails before we write
   calib::save_ranges(ranges, o.out);
-  for (const calib::EdgeRange& e : ranges.edges) {
-    if (e.quant.dead) note(o.common, fmt::format("edge {} is dead: every value was 0; its step is 1", e.observer));
-  }
+  note_dead_edges(o.common, ranges);
 
   if (o.common.json) {
     print_json(json::parse(calib::to_json(ranges)));

@@ -5,6 +5,7 @@
 #include "calib/quantise.h"
 #include "examples/common/terminal.h"
 #include "examples/octet/shared_calibration.h"
+#include "runtime/arithmetic.h"
 #include "runtime/error.h"
 
 namespace octet::cli {
@@ -42,8 +43,12 @@ void add_calibration_flags(CLI::App& app, CalibrationFlags& f) {
   app.add_flag("--bias-correct", f.bias_correct, "correct biases by what rounding the weights does to the means");
   app.add_flag("--after-pool", f.after_pool, "observe behind a max-pool instead of before it");
   app.add_flag("--fold-after", f.fold_after, "observe with batch-norm as its own layer, fold afterwards");
-  app.add_option("--only", f.only, "quantise only the layers that match");
-  app.add_option("--ignore", f.ignore, "leave the layers that match in float");
+  add_layer_flags(app, f.only, f.ignore);
+}
+
+void add_layer_flags(CLI::App& app, std::vector<std::string>& only, std::vector<std::string>& ignore) {
+  app.add_option("--only", only, "quantise only the layers that match; may be repeated")->allow_extra_args(false);
+  app.add_option("--ignore", ignore, "leave the layers that match in float; may be repeated")->allow_extra_args(false);
 }
 
 calib::CalibrationOptions calibration_options(const CalibrationFlags& f, const Common& common,
@@ -102,6 +107,21 @@ calib::Ranges finish_ranges(const CalibrationFlags& flags, const models::Dataset
   ranges.data = models::marks_of(files);
   ranges.ignore = flags.ignore, ranges.only = flags.only;
   return ranges;
+}
+
+void note_dead_edges(const Common& common, const calib::Ranges& ranges) {
+  for (const calib::EdgeRange& e : ranges.edges) {
+    if (!e.quant.dead) continue;
+    const auto seen = e.rules.find("max");  // before a rule cut it
+    const double largest = seen == e.rules.end() ? e.amax : seen->second;
+    const std::string why =
+        largest == 0 ? "every value was 0"
+        : largest <= arithmetic::kDeadRange
+            ? fmt::format("no value was above {:.3g}, which counts as 0", largest)
+            : fmt::format("the method {} chose {:.3g} as its range although values reach {:.6g}; all become 0",
+                          ranges.method, e.amax, largest);
+    note(common, fmt::format("edge {} is dead: {}; its step is 1", e.observer, why));
+  }
 }
 
 std::vector<std::string> layers_left_out(const QGraph& network) {

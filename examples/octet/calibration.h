@@ -19,6 +19,8 @@ struct CalibrationFlags {
 };
 
 void add_calibration_flags(CLI::App& app, CalibrationFlags& flags);
+// --only and --ignore alone. One expression a flag, so that a flag does not swallow the model behind its expression.
+void add_layer_flags(CLI::App& app, std::vector<std::string>& only, std::vector<std::string>& ignore);
 
 // Throws Error where flags contradict each other.
 calib::CalibrationOptions calibration_options(const CalibrationFlags& flags, const Common& common,
@@ -33,6 +35,9 @@ models::Score stream(const CalibrationFlags& flags, const Common& common, const 
 // The ranges, with marks of the samples and the flags' layer lists; `data` is what was offered.
 calib::Ranges finish_ranges(const CalibrationFlags& flags, const models::Dataset& data,
                             const calib::Calibrator& calibrator);
+
+// A note for every edge whose range is 0, and why it is.
+void note_dead_edges(const Common& common, const calib::Ranges& ranges);
 
 // The layers that expressions left in float, one line each: "float: NAME (--ignore EXPRESSION)".
 std::vector<std::string> layers_left_out(const QGraph& network);

@@ -2,7 +2,7 @@
 // DequantizeLinear. A network of points may be written in two halves: tools without sparse convolutions run the second.
 #include "runtime/onnx/export.h"
 #include "examples/common/terminal.h"
-#include "examples/octet/cli.h"
+#include "examples/octet/calibration.h"
 #include "runtime/error.h"
 #include "runtime/io/octet_file.h"
 #include "runtime/qgraph_parts.h"
@@ -65,8 +65,7 @@ Command add_export(CLI::App& app) {
   command->add_option("--part", o->part, "of a network of points: its sparse convolutions, or what follows them")
       ->check(CLI::IsMember({"all", "sparse", "dense"}))
       ->capture_default_str();
-  command->add_option("--only", o->only, "quantise only the layers that match");
-  command->add_option("--ignore", o->ignore, "leave the layers that match in float");
+  add_layer_flags(*command, o->only, o->ignore);
   return {command, [o] { return run(*o); }};
 }
 

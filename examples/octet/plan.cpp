@@ -2,7 +2,7 @@
 #include <fmt/format.h>
 
 #include "examples/common/terminal.h"
-#include "examples/octet/cli.h"
+#include "examples/octet/calibration.h"
 #include "kernels/cuda/registry.h"
 #include "kernels/registry.h"
 #include "runtime/cuda/device.h"
@@ -142,8 +142,7 @@ Command add_plan(CLI::App& app) {
   auto o = std::make_shared<Options>();
   add_common(*command, o->common);
   command->add_option("--batch", o->batch, "photos a run")->check(CLI::Range(1, 4096))->capture_default_str();
-  command->add_option("--only", o->only, "quantise only the layers that match");
-  command->add_option("--ignore", o->ignore, "leave the layers that match in float");
+  add_layer_flags(*command, o->only, o->ignore);
   return {command, [o] { return run(*o); }};
 }
 

@@ -31,6 +31,30 @@ struct Options {
   bool sensitivity = true, score_both = true;
 };
 
+// What --method, --calib-method and --hist-method come to; unset: the preset's. Throws Error where they contradict.
+std::optional<std::string> method_of(const Options& o) {
+  const std::optional<std::string>& method = o.flags.method;
+  const auto is = [](const std::optional<std::string>& flag, const char* value) { return flag && *flag == value; };
+  const auto agree = [](bool agrees, const char* flag, const std::string& value, const char* other,
+                        const std::optional<std::string>& others) {
+    require(agrees, "{} {} contradicts {} {}", flag, value, other, others.value_or(""));
+  };
+  if (o.hist_method) {
+    agree(!is(o.calib_method, "max"), "--hist-method", *o.hist_method, "--calib-method", o.calib_method);
+    agree(!method || method == o.hist_method, "--hist-method", *o.hist_method, "--method", method);
+    return o.hist_method;
+  }
+  if (is(o.calib_method, "max")) {
+    agree(!method || is(method, "max"), "--calib-method", "max", "--method", method);
+    return "max";
+  }
+  if (is(o.calib_method, "histogram")) {
+    agree(!is(method, "max") && !is(method, "moving_average"), "--calib-method", "histogram", "--method", method);
+    if (!method && o.flags.preset != "x86") return "mse";  // x86's own method reads histograms
+  }
+  return method || o.flags.preset != "none" ? method : "mse";
+}
+
 class Ptq {
  public:
   explicit Ptq(const Options& o);
@@ -66,16 +90,14 @@ class Ptq {
 };
 
 Ptq::Ptq(const Options& o) : o_(o) {
+  o_.flags.method = method_of(o_);
+  require(!o_.auto_ignore || *o_.auto_ignore > 0,
+          "--auto-ignore 0: more than 0 points were expected; not even the float network loses less than none");
   stage("Prepare Model");
   model_ = load_float(o_.common);
   require_weights(o_.common, model_, "quantising");
   require(o_.sensitivity || !o_.auto_ignore, "--auto-ignore needs the sensitivity analysis");
   require(!o_.onnx || o_.onnx->ends_with(".onnx"), "--onnx {}: a name that ends in .onnx was expected", *o_.onnx);
-  if (o_.calib_method && *o_.calib_method == "max") o_.flags.method = "max";
-  if (o_.hist_method) o_.flags.method = *o_.hist_method;
-  require(!(o_.calib_method && *o_.calib_method == "max" && o_.hist_method),
-          "--hist-method goes with --calib-method histogram");
-  if (!o_.flags.method && o_.flags.preset == "none") o_.flags.method = "mse";
   pool_ = make_pool(o_.common);
 
   stage("Prepare Dataset");
@@ -134,9 +156,7 @@ calib::Ranges Ptq::calibrate() {
   calib::Ranges ranges = finish_ranges(o_.flags, *calibration_, calibrator);
   ranges.seeded = model_.seeded;
   calib::quantise(*model_.graph, ranges);  // an --ignore that matches nothing fails before anything is written
-  for (const calib::EdgeRange& e : ranges.edges) {
-    if (e.quant.dead) note(o_.common, fmt::format("edge {} is dead: every value was 0; its step is 1", e.observer));
-  }
+  note_dead_edges(o_.common, ranges);
   calib::save_ranges(ranges, file("calibration.json"));
   return ranges;
 }
@@ -171,6 +191,7 @@ calib::Summary Ptq::evaluate(const calib::Ranges& ranges) {
   s.count = scored_->count();
   s.calibration_overlap = models::calibration_overlap(ranges, scored_->files());
   s.ptq = scorer_->measure(integer.network);
+  s.auto_ignore = o_.auto_ignore;
   s.fp32_bytes = models::deployed_bytes(model_), s.int8_bytes = models::deployed_bytes(integer);
   for (const models::EdgeNoise& edge : scorer_->edge_noise(*model_.graph, ranges)) {
     s.edge_order.push_back(edge.observer);
@@ -199,7 +220,8 @@ void Ptq::print(const calib::Summary& s) const {
     table.add(std::move(cells));
   };
   row("Origin", s.origin, s.fp32_bytes), row("PTQ", s.ptq, s.int8_bytes);
-  fmt::print("\n{}\n{}; drop {:.2f} points; outputs {}\n", table.str(), counted(s.count, scored_->noun()), s.drop(),
+  fmt::print("\n{}\n{}; method {}; drop {:.2f} points; outputs {}\n", table.str(), counted(s.count, scored_->noun()),
+             s.method, s.drop(),
              std::isfinite(s.ptq.sqnr_db) ? fmt::format("{:.1f} dB over their noise", s.ptq.sqnr_db) : "equal");
   constexpr std::size_t kNamed = 12;
   const std::size_t named = std::min(kNamed, s.float_layers.size()), others = s.float_layers.size() - named;
@@ -207,6 +229,10 @@ void Ptq::print(const calib::Summary& s) const {
     fmt::print("in float: {}{}\n",
                fmt::join(s.float_layers.begin(), s.float_layers.begin() + static_cast<std::ptrdiff_t>(named), ", "),
                others == 0 ? "" : fmt::format(" and {} more (summary.json lists them)", others));
+  }
+  if (s.auto_ignore) {
+    fmt::print("--auto-ignore {}: the loss on these {}s, which did not choose, is {:.2f} points: {}\n", *s.auto_ignore,
+               scored_->noun(), s.drop(), s.within_auto_ignore() ? "below that" : "NOT below that");
   }
   const std::string overlap = overlap_note(s.calibration_overlap, s.count, scored_->noun());
   if (!overlap.empty()) fmt::print("{}\n", overlap);
@@ -270,12 +296,16 @@ Command add_ptq(CLI::App& app) {
       ->add_option("--auto-ignore", o->auto_ignore,
                    "leave the fewest layers in float that bring the loss under so many points")
       ->check(CLI::Range(0.0, 100.0));
-  command->add_option("--calib-method", o->calib_method, "max or histogram")
+  command
+      ->add_option("--calib-method", o->calib_method,
+                   "max, or histogram: mse unless --hist-method or --method says otherwise")
       ->check(CLI::IsMember({"max", "histogram"}));
   command->add_option("--hist-method", o->hist_method, "alias of --method")
       ->check(CLI::IsMember({"entropy", "mse", "percentile"}));
   command->add_option("--onnx", o->onnx, "write the QDQ model too");
   add_calibration_flags(*command, o->flags);
+  command->get_option("--method")
+      ->description("how a range follows from what was seen (default: mse, or the preset's)");
   return {command, [o] { return Ptq(*o).run(); }};
 }
 

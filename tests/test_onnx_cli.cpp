@@ -4,6 +4,8 @@
 #include <set>
 
 #include "runtime/io/onnx_file.h"
+#include "tests/onnx_models.h"
+#include "tests/photos.h"
 #include "tests/program.h"
 
 using namespace octet;
@@ -65,4 +67,24 @@ TEST_CASE("octet export: half precision, operator sets, parts of networks that h
   octet_refuses({"export", "catdog", "--precision", "fp16", "--out", temp / "x.octet"}, {"fp16", ".onnx"});
   octet_refuses({"export", "catdog", "--part", "dense", "--out", temp / "x.onnx"}, {"catdog", "no sparse part"});
   CHECK(run_octet({"export", "catdog", "--opset", "12", "--out", temp / "x.onnx"}).status == 2);
+}
+
+TEST_CASE("ptq starts anew when a layer of the file has another option, with the same name and weights") {
+  const TempFolder temp;
+  write_photo(temp.path() / "data/0.bmp", 1);
+  std::string before;
+  for (const float alpha : {0.125f, 0.25f}) {
+    test::ModelMaker m({1, 3, 16, 16});
+    m.constant("w", test::ramp(Shape{4, 3, 3, 3}));
+    m.node("Conv", {"x", "w"}, {"a"}, {}, "conv")
+        .node("LeakyRelu", {"a"}, {"b"}, {test::real("alpha", alpha)}, "leaky");
+    m.node("GlobalAveragePool", {"b"}, {"c"}, {}, "pool").node("Flatten", {"c"}, {"y"}, {}, "flat");
+    onnx::write_model(m.model, temp / "net.onnx");
+    const Result result = run_octet({"ptq", temp / "net.onnx", "--data", temp / "data", "--out", temp / "out",
+                                     "--no-sensitivity", "--threads", "1", "--quiet"});
+    CAPTURE(result.err);
+    REQUIRE(result.status == 0);
+    CHECK(read_text(temp / "out/ranges.json") != before);
+    before = read_text(temp / "out/ranges.json");
+  }
 }

@@ -17,6 +17,11 @@ using Clock = std::chrono::steady_clock;
 Classifier::Classifier(const LoadedModel& model, ThreadPool& pool, int batch, bool keep_edges,
                        const std::optional<Gpu>& gpu)
     : how_(model.preprocess) {
+  const auto refuse = [&](const Shape& in) {
+    fail("{}: takes an input of {}; photos of {}x{}x3 were expected", model.name, in.str(), how_.crop, how_.crop);
+  };
+  const Shape& wanted = model.network.edges[static_cast<std::size_t>(model.network.input)].shape;
+  if (wanted.rank() == 4) refuse(wanted);  // sparse: points, not photos
   kernels::PlanOptions options;
   options.batch = batch;
   options.photo = how_.photo();
@@ -24,8 +29,7 @@ Classifier::Classifier(const LoadedModel& model, ThreadPool& pool, int batch, bo
   options.gpu = gpu;
   program_ = kernels::plan(model.network, options);
   const Shape& in = program_->input_like.shape();
-  require(in.rank() == 3 && in[0] == how_.crop && in[1] == how_.crop && in[2] == 3,
-          "{}: takes an input of {}; photos of {}x{}x3 were expected", model.name, in.str(), how_.crop, how_.crop);
+  if (in.rank() != 3 || in[0] != how_.crop || in[1] != how_.crop || in[2] != 3) refuse(in);
   const Shape& out = program_->output_like.shape();
   classes_ = static_cast<int>(out.elements());
   context_ = std::make_unique<Context>(program_, pool);

@@ -92,7 +92,10 @@ Pending& Planner::emit_weighted(const QNode& node, std::string op, int input, in
 }
 
 void Planner::make_input() {
-  if (graph_.edges[graph_.input].shape.rank() == 4) return make_sparse_input();
+  if (graph_.edges[graph_.input].shape.rank() == 4) {
+    require(!options_.photo, "{}: its input is sparse, not photos", graph_.name);
+    return make_sparse_input();
+  }
   const int input = make_value(graph_.input);
   Value& v = layout_[input];
   v.place = Place::network_input;

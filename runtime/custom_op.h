@@ -31,8 +31,8 @@ class CustomOp {
 
   // f32 in, f32 out: what the operation means.
   virtual Row real() const = 0;
-  // 8-bit integers in, 8-bit integers out (integer_at, put_integer), with these parameters; called once, when a network
-  // is planned. None where these have no integer form: the layer then stays in float.
+  // 8-bit integers in, 8-bit integers out (integer_at, put_integer), with these parameters; asked for when a network
+  // is quantised and again when it is planned. None where these have no integer form: the layer then stays in float.
   virtual Row integer([[maybe_unused]] std::span<const QuantParams> inputs,
                       [[maybe_unused]] const QuantParams& output) const {
     return nullptr;

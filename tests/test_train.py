@@ -12,17 +12,8 @@ import sys
 import tempfile
 import unittest
 
-try:
-    import numpy
-    import torch
-except ImportError as missing:
-    debian = "/usr/bin/python3"  # the only one that sees Debian's packages
-    if os.path.exists(debian) and os.path.realpath(sys.executable) != os.path.realpath(debian):
-        os.execv(debian, [debian, *sys.argv])
-    print(f"SKIPPED: {missing} (Debian: python3-torch, python3-numpy)")
-    sys.exit(77)
+from torch_or_skip import numpy, torch
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 from models.centerpoint import train
 from models.centerpoint.simulate import frames
 from models.centerpoint.training import data, files, metric, network, qat, sparse, targets, voxels

@@ -23,6 +23,7 @@
 #include "calib/quantise.h"
 #include "examples/common/terminal.h"
 #include "kernels/plan/plan.h"
+#include "models/measure.h"
 #include "runtime/arithmetic.h"
 #include "runtime/custom_op.h"
 #include "runtime/error.h"
@@ -168,15 +169,6 @@ std::int64_t one_step_off(const Run& r, const calib::Ranges& ranges) {
   return off;
 }
 
-double sqnr_db(const std::vector<float>& reference, const std::vector<float>& other) {
-  double signal = 0, noise = 0;
-  for (std::size_t i = 0; i < reference.size(); ++i) {
-    const double r = reference[i], d = r - other[i];
-    signal += r * r, noise += d * d;
-  }
-  return 10 * std::log10(signal / noise);
-}
-
 int run_all() {
   std::mt19937 random(20261122);
   std::vector<Tensor> batches;
@@ -200,7 +192,7 @@ int run_all() {
     row.push_back(fmt::format("{:.4f}", ranges.find("sum")->amax));
     row.push_back(fmt::format("{} ({})", integer.variant, integer.precision));
     row.push_back(fmt::format("{} of {}", one_step_off(integer, ranges), integer.integers.at("sum").size()));
-    row.push_back(fmt::format("{:.2f}", sqnr_db(run(calib::as_float(graph), fresh, 1).logits, integer.logits)));
+    row.push_back(fmt::format("{:.2f}", models::sqnr_db(run(calib::as_float(graph), fresh, 1).logits, integer.logits)));
     table.add(std::move(row));
   }
   fmt::print("x + y + z within a network, branches of widths 1, 0.1 and 4, histograms of {} batches, mse:\n\n{}",

@@ -23,6 +23,19 @@ std::vector<int> two(const NodeProto& node, Attributes& attributes, const char* 
   return {small(node, name, values[0]), small(node, name, values[1])};
 }
 
+// What a convolution's window and a transposed one's have in common, before there is any padding.
+Window unpadded_window(const NodeProto& node, Attributes& attributes, const Shape& in, int kernel_h, int kernel_w) {
+  require(in.rank() == 3 && in[1] <= (1 << 24) && in[2] <= (1 << 24),
+          "{}: an input of [N, channels, height, width] was expected", node.str());
+  const std::vector<int> stride = two(node, attributes, "strides", 1), dilation = two(node, attributes, "dilations", 1);
+  return {.kernel_h = kernel_h,
+          .kernel_w = kernel_w,
+          .stride_h = stride[0],
+          .stride_w = stride[1],
+          .dilation_h = dilation[0],
+          .dilation_w = dilation[1]};
+}
+
 // SAME: as much padding as makes the output ceil(input / stride); the odd one goes to the end for SAME_UPPER.
 void pad_same(int in, int kernel, int stride, int dilation, bool upper, int& before, int& after) {
   require(stride > 0, "a stride of 0");
@@ -54,23 +67,15 @@ Tensor finite(const NodeProto& node, const Tensor& tensor, const char* what) {
 
 Window Importer::window_of(const NodeProto& node, Attributes& attributes, const Shape& in, int kernel_h,
                            int kernel_w) const {
-  require(in.rank() == 3 && in[1] <= (1 << 24) && in[2] <= (1 << 24),
-          "{}: an input of [N, channels, height, width] was expected", node.str());
-  const std::vector<int> stride = two(node, attributes, "strides", 1), dilation = two(node, attributes, "dilations", 1);
-  Window w{.kernel_h = kernel_h,
-           .kernel_w = kernel_w,
-           .stride_h = stride[0],
-           .stride_w = stride[1],
-           .dilation_h = dilation[0],
-           .dilation_w = dilation[1]};
+  Window w = unpadded_window(node, attributes, in, kernel_h, kernel_w);
   const std::string automatic = attributes.text("auto_pad", "NOTSET");
   const std::vector<std::int64_t> pads = attributes.integers("pads", {0, 0, 0, 0});
   require(pads.size() == 4, "{}: pads has {} values, 4 were expected", node.str(), pads.size());
   if (automatic == "SAME_UPPER" || automatic == "SAME_LOWER") {
     const bool upper = automatic == "SAME_UPPER";
     const int height = static_cast<int>(in[1]), width = static_cast<int>(in[2]);
-    pad_same(height, kernel_h, stride[0], dilation[0], upper, w.pad_top, w.pad_bottom);
-    pad_same(width, kernel_w, stride[1], dilation[1], upper, w.pad_left, w.pad_right);
+    pad_same(height, kernel_h, w.stride_h, w.dilation_h, upper, w.pad_top, w.pad_bottom);
+    pad_same(width, kernel_w, w.stride_w, w.dilation_w, upper, w.pad_left, w.pad_right);
     return w;
   }
   require(automatic == "NOTSET" || automatic == "VALID", "{}: auto_pad '{}' is not known", node.str(), automatic);
@@ -113,17 +118,9 @@ void Importer::conv(const NodeProto& node) {
 // Padding from an output's size: what is too much of it is cut off, the odd row or column at the end for SAME_UPPER.
 Window Importer::transposed_window_of(const NodeProto& node, Attributes& attributes, const Shape& in,
                                       const Shape& weight) const {
-  require(in.rank() == 3 && in[1] <= (1 << 24) && in[2] <= (1 << 24),
-          "{}: an input of [N, channels, height, width] was expected", node.str());
-  const std::vector<int> stride = two(node, attributes, "strides", 1), dilation = two(node, attributes, "dilations", 1),
-                         added = two(node, attributes, "output_padding", 0);
   const int kernel_h = small(node, "kernel_shape", weight[2]), kernel_w = small(node, "kernel_shape", weight[3]);
-  Window w{.kernel_h = kernel_h,
-           .kernel_w = kernel_w,
-           .stride_h = stride[0],
-           .stride_w = stride[1],
-           .dilation_h = dilation[0],
-           .dilation_w = dilation[1]};
+  Window w = unpadded_window(node, attributes, in, kernel_h, kernel_w);
+  const std::vector<int> added = two(node, attributes, "output_padding", 0);
   const std::string automatic = attributes.text("auto_pad", "NOTSET");
   const bool same = automatic.starts_with("SAME_");
   require(same || automatic == "NOTSET" || automatic == "VALID", "{}: auto_pad '{}' is not known", node.str(),
@@ -135,14 +132,15 @@ Window Importer::transposed_window_of(const NodeProto& node, Attributes& attribu
           sizes.size());
   const auto set = [&](int axis, int span, int& before, int& after) {
     const auto d = static_cast<std::size_t>(axis);
+    const int stride = axis == 0 ? w.stride_h : w.stride_w;
     if (sizes.empty() && !same) {
       const bool given = automatic == "NOTSET";
       before = given ? small(node, "pads", pads[d]) : 0;
       after = (given ? small(node, "pads", pads[d + 2]) : 0) - added[d];
       return;
     }
-    const std::int64_t wanted = sizes.empty() ? in[axis + 1] * stride[d] : sizes[d];
-    const std::int64_t total = (in[axis + 1] - 1) * stride[d] + span + added[d] - wanted;
+    const std::int64_t wanted = sizes.empty() ? in[axis + 1] * stride : sizes[d];
+    const std::int64_t total = (in[axis + 1] - 1) * stride + span + added[d] - wanted;
     require(total >= 0 && total <= 2 * kMaxWindow, "{}: an output of {} from an input of {} is not supported",
             node.str(), wanted, in.str());
     const auto half = static_cast<int>(total / 2), rest = static_cast<int>(total) - half;

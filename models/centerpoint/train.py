@@ -24,6 +24,7 @@ from .training.data import Pool
 from .training.metric import Metric
 from .training.network import CenterPoint, backend_for
 from .training.voxels import Grid, voxelise
+from .training.workers import Workers
 
 EVALUATION_SEED = 900_001  # no training frame has it
 MOST_NORM = 35.0  # of the gradient
@@ -43,7 +44,8 @@ def one_cycle(progress, most, start=0.4, division=10.0, momentum=(0.95, 0.85), l
 class Trainer:
     def __init__(self, args):
         self.args, self.started = args, time.time()
-        self.device = torch.device(args.device)
+        self.workers = Workers(args.device)
+        self.device = self.workers.device
         self.cuda = self.device.type == "cuda"
         torch.manual_seed(args.seed)
         if self.cuda:
@@ -85,11 +87,13 @@ class Trainer:
         return (time.time() - self.started) / 60
 
     def say(self, text):
-        print(f"[{self.minutes():5.2f} min] {text}", file=sys.stderr, flush=True)
+        if self.workers.first:
+            print(f"[{self.minutes():5.2f} min] {text}", file=sys.stderr, flush=True)
 
     def log(self, **entry):
-        with open(os.path.join(self.args.state, "log.jsonl"), "a") as f:
-            f.write(json.dumps(entry) + "\n")
+        if self.workers.first:
+            with open(os.path.join(self.args.state, "log.jsonl"), "a") as f:
+                f.write(json.dumps(entry) + "\n")
 
     def progress(self):
         if self.args.steps:
@@ -100,8 +104,9 @@ class Trainer:
         args, before = self.args, self.minutes()
         self.pool, self.held_out = Pool(self.device), Pool(self.device)
         batch = 64 if self.cuda else 2
-        self.held_out.simulate(EVALUATION_SEED, range(args.evaluate), args.sweeps, args.rich, batch)
-        seed = args.seed * 1000 + (self.about["legs"] if args.fresh else 0)
+        if self.workers.first:
+            self.held_out.simulate(EVALUATION_SEED, range(args.evaluate), args.sweeps, args.rich, batch)
+        seed = args.seed * 1000 + (self.about["legs"] if args.fresh else 0) + 500 * self.workers.rank
         end = before + args.minutes * 0.25
         wanted = range(0 if args.score else args.pool)
         self.pool.simulate(seed, wanted, args.sweeps, args.rich, batch, lambda: self.minutes() > end)
@@ -119,28 +124,29 @@ class Trainer:
         chosen = torch.randint(len(self.pool), (count,), generator=random).tolist()
         points, frame, boxes, labels, owner = self.pool.batch(chosen, random if args.augment else None)
         wanted = targets.make_targets(boxes, labels, owner, count, self.grid)
-        rate, beta = one_cycle(self.progress(), args.rate)
+        rate, beta = one_cycle(self.workers.agree(self.progress())[0], args.rate)
         for group in self.optimizer.param_groups:
             group["lr"], group["betas"] = rate, (beta, 0.99)
         self.optimizer.zero_grad(set_to_none=True)
         heat, box, parts = targets.losses(self.forward(points, frame, count), wanted)
         self.scaler.scale(heat + box).backward()
+        self.workers.average([p.grad for p in self.network.parameters() if p.grad is not None])
         self.scaler.unscale_(self.optimizer)
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), MOST_NORM)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.about["steps"] += 1
-        self.about["scenes"] += count
+        self.about["scenes"] += count * self.workers.size
         return rate, heat.detach(), box.detach(), parts
 
     def train(self):
         """Until the leg's time is over, but for what scoring and saving take."""
         args = self.args
-        random = torch.Generator().manual_seed(args.seed * 7919 + self.about["steps"])
+        random = torch.Generator().manual_seed(args.seed * 7919 + self.about["steps"] + 104729 * self.workers.rank)
         self.network.train()
         began, reported, scenes = time.time(), time.time(), self.about["scenes"]
         end = args.minutes - args.reserve
-        while self.progress() < 1 and self.minutes() < end:
+        while self.workers.agree(self.progress() < 1 and self.minutes() < end)[0]:
             rate, heat, box, parts = self.step(random)
             self.about["minutes"] = self.trained_before + (time.time() - began) / 60
             if time.time() - reported > args.every or self.progress() >= 1:
@@ -155,6 +161,7 @@ class Trainer:
                          f"{speed:.1f} scenes a second, rate {rate:.2e}")
                 if not math.isfinite(entry["heat"] + entry["box"]):
                     raise SystemExit("the loss is no number: the last saved state stays")
+        self.workers.average([b for b in self.network.buffers() if b.is_floating_point()])
 
     @torch.no_grad()
     def evaluate(self):
@@ -229,9 +236,11 @@ def main():
         trainer.evaluate()
         return
     trainer.train()
-    if args.evaluate:
-        trainer.evaluate()
-    trainer.save()
+    if trainer.workers.first:
+        trainer.save()
+        if args.evaluate:
+            trainer.evaluate()
+    trainer.workers.finish()
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import unittest
 
 from torch_or_skip import numpy, torch
 
-from models.centerpoint.simulate import bodies, counter, frames, layout, parts, rays, sensor
+from models.centerpoint.simulate import bodies, counter, frames, layout, parts, rays, sensor, worlds
 
 OCTET = None
 DEVICE = "cpu"
@@ -182,6 +182,20 @@ class Frames(unittest.TestCase):
         self.assertTrue(torch.equal(again.box, b.box[b.box_frame == 2]))
         other = frames.simulate(6, [2], DEVICE, sweeps=2)
         self.assertFalse(other.points.shape == again.points.shape and torch.equal(other.points, again.points))
+
+    def test_another_world(self):
+        """Other sizes and weather, from the same random numbers; its boxes hold their objects too."""
+        def mean_height(batch, name):
+            mine = batch.label == bodies.CLASSES.index(name)
+            return float(batch.box[mine, 5].mean())
+
+        usual = self.batch
+        other = frames.simulate(5, range(3), DEVICE, sweeps=2, world=worlds.OTHER)
+        self.assertLess(mean_height(other, "pedestrian"), 0.95 * mean_height(usual, "pedestrian"))
+        self.assertLess(mean_height(other, "traffic_cone"), 0.85 * mean_height(usual, "traffic_cone"))
+        seen = [int((b.points[:, :3].norm(dim=1) > 2).sum()) for b in (usual, other)]
+        self.assertTrue(0.5 * seen[0] < seen[1] < 0.95 * seen[0], seen)  # rain
+        self.assertGreater(len(other.box), 0.8 * len(usual.box))
 
     def test_counts_like_a_real_frame(self):
         """A real nuScenes sweep has about 26,000 points beyond 2 m, 34,700 in its file."""

@@ -19,6 +19,7 @@ import time
 
 import torch
 
+from .simulate.worlds import WORLDS, world_of
 from .training import files, targets
 from .training.data import Pool
 from .training.metric import Metric
@@ -105,11 +106,13 @@ class Trainer:
         self.pool, self.held_out = Pool(self.device), Pool(self.device)
         batch = 64 if self.cuda else 2
         if self.workers.first:
-            self.held_out.simulate(EVALUATION_SEED, range(args.evaluate), args.sweeps, args.rich, batch)
+            self.held_out.simulate(EVALUATION_SEED, range(args.evaluate), args.sweeps,
+                                   world_of(args.held_out_world, args.rich), batch)
         seed = args.seed * 1000 + (self.about["legs"] if args.fresh else 0) + 500 * self.workers.rank
         end = before + args.minutes * 0.25
         wanted = range(0 if args.score else args.pool)
-        self.pool.simulate(seed, wanted, args.sweeps, args.rich, batch, lambda: self.minutes() > end)
+        self.pool.simulate(seed, wanted, args.sweeps, world_of("training", args.rich), batch,
+                           lambda: self.minutes() > end)
         took = self.minutes() - before
         made = len(self.pool) + len(self.held_out)
         self.say(f"{made} frames simulated, {made / took / 60:.1f} a second")
@@ -208,6 +211,7 @@ def arguments():
     add("--augment", action=argparse.BooleanOptionalAction, default=True)
     add("--sweeps", type=int, default=10)
     add("--rich", type=float, default=0.8, help="of rare classes, 0 to 1")
+    add("--held-out-world", choices=WORLDS, default="training", help="where the held-out frames are from")
     add("--half-width", type=float, default=54.0, help="of the range, metres")
     add("--voxel", type=float, default=0.075)
     add("--seed", type=int, default=1)

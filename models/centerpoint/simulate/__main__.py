@@ -13,6 +13,7 @@ except ImportError:
     sys.exit("the simulator needs PyTorch and NumPy (Debian: python3-torch, python3-numpy)")
 
 from . import frames
+from .worlds import WORLDS, world_of
 
 
 def main():
@@ -22,6 +23,7 @@ def main():
     parser.add_argument("--first", type=int, default=0, help="number of the first frame")
     parser.add_argument("--sweeps", type=int, default=10)
     parser.add_argument("--rich", type=float, default=0.5, help="0 to 1: how many objects of rare classes")
+    parser.add_argument("--world", choices=WORLDS, default="training", help="what frames are drawn from (worlds.py)")
     parser.add_argument("--out", required=True)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--batch", type=int, help="frames at a time (GPU: 64, CPU: 2)")
@@ -33,7 +35,8 @@ def main():
     started = time.time()
     for first in range(args.first, args.first + args.frames, batch):
         numbers = range(first, min(first + batch, args.first + args.frames))
-        made = frames.simulate(args.seed, numbers, args.device, args.sweeps, args.rich)
+        made = frames.simulate(args.seed, numbers, args.device, args.sweeps,
+                               world_of(args.world, args.rich))
         frames.write(made, [os.path.join(args.out, f"s{args.seed}_{k:06d}") for k in numbers])
         done = numbers[-1] + 1 - args.first
         if sys.stderr.isatty() or done == args.frames:

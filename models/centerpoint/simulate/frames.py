@@ -12,6 +12,7 @@ from .layout import LANE, make_layout
 from .parts import join
 from .sensor import BEAMS, CLOSE, COLUMNS, HEIGHT, PERIOD, make_beams, make_ground, scan
 from .shapes import build
+from .worlds import TRAINING
 
 MOST_DISTANT = 65.0  # metres from the sensor; boxes farther out are not annotated
 
@@ -36,8 +37,8 @@ class Batch:
     frames: int
 
 
-def _simulate(keys, sweeps, rich):
-    street, bodies, draws = make_layout(keys, rich)
+def _simulate(keys, sweeps, world):
+    street, bodies, draws = make_layout(keys, world)
     ground = make_ground(draws)
     lift = street.paved(*street.to_uv(bodies.x, bodies.y)) * street.kerb
     bodies.z = ground.height(bodies.x, bodies.y) + lift + bodies.height / 2
@@ -73,11 +74,11 @@ def _points(keys, bodies, returns, beams):
     return points, frame[keep], body[keep], returns.surface[keep]
 
 
-def simulate(seed, frames, device="cpu", sweeps=10, rich=0.5):
+def simulate(seed, frames, device="cpu", sweeps=10, world=TRAINING):
     """The frames of these numbers: a Batch on `device`. Memory: about 250 MB a frame of ten sweeps at its peak."""
     keys = frame_keys(seed, frames, device)
-    street, ground, bodies, pieces, beams = _simulate(keys, sweeps, rich)
-    returns = scan(keys, street, ground, pieces, beams)
+    street, ground, bodies, pieces, beams = _simulate(keys, sweeps, world)
+    returns = scan(keys, street, ground, pieces, beams, world)
     points, frame, body, surface = _points(keys, bodies, returns, beams)
     slots = bodies.code.shape[1]
     on_body = torch.zeros(len(keys) * slots, dtype=torch.int64, device=points.device)

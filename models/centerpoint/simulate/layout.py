@@ -11,6 +11,7 @@ import torch
 
 from . import bodies as kinds
 from .counter import Draws
+from .worlds import TRAINING
 
 LANE = 3.5
 EGO_LENGTH, EGO_WIDTH = 4.1, 1.75  # its box reaches from 2.6 m behind the sensor to 1.5 m ahead of it
@@ -71,11 +72,12 @@ class Bodies:
         return self.speed * torch.sin(self.yaw)
 
 
-def make_street(draws):
+def make_street(draws, world):
     lanes = 1 + draws.below(3, 1)
     half = lanes * LANE + 2.3 * draws.chance(0.6, 1)
     own_lane = torch.minimum(draws.below(3, 1), lanes - 1)
-    angle = math.pi / 2 + draws.normal(1, deviation=0.06).clamp(-0.25, 0.25)
+    bend = 25 / 6 * world.bend
+    angle = math.pi / 2 + draws.normal(1, deviation=world.bend).clamp(-bend, bend)
     has_cross = draws.chance(0.55, 1)
     cross_u = torch.where(has_cross, draws.uniform(1, low=-35, high=45), torch.full_like(half, 1e4))
     return Street(angle, -(own_lane + 0.5) * LANE + draws.normal(1, deviation=0.25), half,
@@ -86,8 +88,8 @@ def make_street(draws):
 class Layout:
     """Collects bodies group by group; `present` thins a group out."""
 
-    def __init__(self, draws, street, rich):
-        self.draws, self.street, self.rich, self.groups = draws, street, rich, []
+    def __init__(self, draws, street, world):
+        self.draws, self.street, self.world, self.rich, self.groups = draws, street, world, world.rich, []
 
     def add(self, name, u, v, turn, present, speed=0.0, size=None):
         """u, v: [frames, n]; turn: the heading, counter-clockwise from +u; size: of clutter, three such tensors."""
@@ -95,6 +97,8 @@ class Layout:
         x, y = self.street.to_xy(u, v)
         if size is None:
             mean, deviation = kinds.SIZES[name]
+            mean = [m * f for m, f in zip(mean, self.world.sizes.get(name, (1.0, 1.0, 1.0)))]
+            deviation = [d * self.world.spread for d in deviation]
             size = [m * torch.exp(self.draws.normal(*u.shape[1:], deviation=d).clamp(-2 * d, 2 * d))
                     for m, d in zip(mean, deviation)]
         full = lambda t: (t + torch.zeros_like(u)) if torch.is_tensor(t) else torch.full_like(u, t)
@@ -235,9 +239,10 @@ class Layout:
                 ("box", 9, 0.5, 0.2, 6.0, ((0.4, 2.4), (0.4, 1.6), (0.5, 1.9))),
                 ("bollard", 8, 0.5, 0.2, 1.5, ((0.12, 0.3),) * 2 + ((0.5, 1.3),))):
             u, v = d.uniform(n, low=-52, high=52), d.sign(n) * (s.half + d.uniform(n, low=low, high=high))
-            length, width, height = size(n, *spans)
+            length, width, height = size(n, *self.world.clutter_spans.get(name, spans))
             along = d.normal(n, deviation=0.08) + (math.pi / 2) * d.chance(0.2, n)
             clear = (u - s.cross_u).abs() > s.cross_half + 0.5
+            p *= self.world.clutter
             self.add(name, u, v, along, clear & (d.uniform(n) < p * d.uniform(1, low=0.4, high=1.4)),
                      size=(length, width, height))
 
@@ -257,11 +262,11 @@ def overlaps(b, margin=0.1):
     return ~apart
 
 
-def make_layout(keys, rich=0.5):
-    """Street, Bodies (without z) and Draws of each key. rich: 0 to 1, how many of the rare classes there are."""
+def make_layout(keys, world=TRAINING):
+    """Street, Bodies (without z) and Draws of each key."""
     draws = Draws(keys)
-    street = make_street(draws)
-    layout = Layout(draws, street, rich)
+    street = make_street(draws, world)
+    layout = Layout(draws, street, world)
     ego = torch.zeros(len(keys), 1, device=keys.device)
     zero = Bodies(torch.full_like(ego, kinds.CODE["ego"], dtype=torch.int64), ego, ego - 0.55, ego + math.pi / 2,
                   ego + EGO_LENGTH, ego + EGO_WIDTH, ego + 1.5, ego, ego == 0)
@@ -278,4 +283,6 @@ def make_layout(keys, rich=0.5):
     hit &= torch.ones_like(hit[0]).tril(-1)
     joined.alive = joined.alive & ~hit.any(2)
     joined.numbers = draws.uniform(joined.x.shape[1], NUMBERS)
+    if world.mixture != 1.0:
+        joined.numbers = joined.numbers ** world.mixture
     return street, joined, draws

@@ -11,6 +11,7 @@ import torch
 
 from .counter import mix, normal_of, unit
 from .rays import FAR, Beams, cast
+from .worlds import TRAINING
 
 BEAMS, COLUMNS, PERIOD = 32, 1084, 0.05
 LOWEST, HIGHEST = math.radians(-30.67), math.radians(10.67)
@@ -106,7 +107,7 @@ class Returns:
     surface: torch.Tensor  # the point without noise
 
 
-def scan(keys, street, ground, pieces, beams):
+def scan(keys, street, ground, pieces, beams, world=TRAINING):
     hits = cast(pieces, beams, keys)
     distance, cosine, reflectance, rough = (g.flatten() for g in ground_hits(street, ground, beams))
     frames, sweeps, tall, columns = beams.shape()
@@ -121,10 +122,12 @@ def scan(keys, street, ground, pieces, beams):
     body = torch.where(nearer, pieces.body[piece], torch.full_like(piece, -1))
     grain = torch.exp(0.5 * normal_of(bits))
     strength = reflectance * (0.02 + cosine) * grain * (40 / distance.clamp(min=1)) ** 2
-    lost = unit(mix(bits + 1)) < 0.012
+    if world.extinction:
+        strength = strength * torch.exp(-2 * world.extinction * distance)
+    lost = unit(mix(bits + 1)) < world.lost
     seen = (distance < FARTHEST) & (strength > 0.003) & ~lost
     intensity = torch.floor((120 * reflectance * (0.45 + 0.55 * cosine) * grain).clamp(0, 255))
-    noisy = torch.round((distance + 0.018 * normal_of(mix(bits + 2))) * 500) / 500
+    noisy = torch.round((distance + world.noise * normal_of(mix(bits + 2))) * 500) / 500
     directions, origin = beams.directions(), beams.origin[:, :, None, None, :]
     at = lambda t: (origin + t.view(frames, sweeps, tall, columns, 1) * directions).view(-1, 3)
     return Returns(seen, at(noisy), intensity, body, at(distance))

@@ -11,6 +11,7 @@ import torch
 
 from ..simulate import bodies, frames
 from ..simulate.sensor import PERIOD
+from ..simulate.worlds import TRAINING
 from .network import LABELS
 
 STEP = 0.002  # metres; int16 reaches 65.5 m
@@ -39,13 +40,13 @@ class Pool:
             self.boxes.append(boxes[seen].to(self.device))
             self.labels.append(table[batch.label[seen]].to(self.device))
 
-    def simulate(self, seed, numbers, sweeps=10, rich=0.5, batch=32, until=None):
+    def simulate(self, seed, numbers, sweeps=10, world=TRAINING, batch=32, until=None):
         """Adds frames; stops when `until()` says so."""
         numbers = list(numbers)
         for i in range(0, len(numbers), batch):
             if until is not None and until():
                 return
-            self.add(frames.simulate(seed, numbers[i:i + batch], self.device, sweeps, rich))
+            self.add(frames.simulate(seed, numbers[i:i + batch], self.device, sweeps, world))
 
     def scene(self, k):
         """points [n, 5], boxes [m, 9], labels [m]"""

@@ -152,10 +152,11 @@ class ErrorScan {
 
 void check(const AmaxOptions& o, std::size_t bins) {
   require(o.num_bits >= 2 && o.num_bits <= 16, "{} bits: 2 to 16 were expected", o.num_bits);
-  require(o.stride >= 1, "a stride of {}: at least 1 was expected", o.stride);
   require(o.percentile > 0 && o.percentile <= 100, "percentile {}: above 0, at most 100 was expected", o.percentile);
   require(o.start_bin >= 1 && static_cast<std::size_t>(o.start_bin) < bins,
           "start bin {}: 1 to {} were expected, as the histogram has {} bins", o.start_bin, bins - 1, bins);
+  require(o.stride >= 1 && static_cast<std::size_t>(o.stride) <= bins,
+          "a stride of {}: 1 to {} were expected, as the histogram has {} bins", o.stride, bins, bins);
 }
 
 }  // namespace

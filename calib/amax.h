@@ -33,7 +33,7 @@ struct AmaxOptions {  // of the integers, and of the rules' search
   int num_bits = 8;   // 2 to 16
   bool is_unsigned = false;
   int start_bin = 128;        // >= 1; at most the number of bins
-  int stride = 1;             // >= 1
+  int stride = 1;             // >= 1; at most the number of bins
   double percentile = 99.99;  // (0, 100]
 };
 

@@ -12,8 +12,18 @@
 
 #include "runtime/io/file.h"
 #include "runtime/io/safetensors.h"
+#include "runtime/view.h"
 
 namespace octet::test {
+
+// One row of channels, as an observer takes it.
+inline View view_of(std::vector<float>& values) {
+  View v;
+  v.data = reinterpret_cast<std::byte*>(values.data());
+  v.n = 1, v.c = static_cast<std::int32_t>(values.size());
+  v.stride_w = v.stride_h = v.stride_n = v.c;
+  return v;
+}
 
 struct CalibrationGoldens {
   nlohmann::json expected;

@@ -5,6 +5,7 @@
 
 #include "calib/affine_search.h"
 #include "calib/amax.h"
+#include "calib/observer.h"
 #include "calib/ranges.h"
 #include "tests/calibration_goldens.h"
 
@@ -94,6 +95,8 @@ TEST_CASE("per-channel weights: each channel's own histogram") {
     h.observe(weight.span<float>().subspan(c * per_channel, per_channel));
     const double width = h.width() * 1.0001;
     CHECK(h.amax() == golden["amax"]["max"][c].get<float>());
+    // PyTorch's scale of signed weights spans 255 steps; ours is amax / 127.
+    CHECK(h.amax() / 127.5 == doctest::Approx(golden["torch_ao_scale"][c].get<double>()).epsilon(1e-6));
     CHECK(std::abs(choose_amax(h, Rule::mse) - golden["amax"]["mse"][c].get<double>()) <= width);
     CHECK(std::abs(choose_amax(h, Rule::percentile, {.percentile = 99.9}) -
                    golden["amax"]["percentile_99_9"][c].get<double>()) <= width);
@@ -262,7 +265,8 @@ TEST_CASE("NaN, infinities and options out of range are errors") {
   CHECK(h.count() == 0);
   h.observe(std::vector<float>{1.0f});
   CHECK_THROWS_WITH_AS(choose_amax(h, Rule::mse, {.start_bin = 2048}), doctest::Contains("start bin 2048"), Error);
-  CHECK_THROWS_AS(choose_amax(h, Rule::entropy, {.stride = 0}), Error);
+  CHECK_THROWS_WITH_AS(choose_amax(h, Rule::entropy, {.stride = 0}), doctest::Contains("stride of 0"), Error);
+  CHECK_THROWS_WITH_AS(choose_amax(h, Rule::mse, {.stride = 2049}), doctest::Contains("1 to 2048"), Error);
   CHECK_THROWS_AS(choose_amax(h, Rule::percentile, {.percentile = 100.5}), Error);
   CHECK_THROWS_AS(choose_amax(h, Rule::entropy, {.num_bits = 1}), Error);
   CHECK_THROWS_AS(Histogram(0), Error);
@@ -276,13 +280,11 @@ TEST_CASE("PyTorch's observers: scale and zero point") {
   int compared = 0;
   for (const auto& source : g->expected["cases"]) {
     const Histogram h = of_batches(*g, source);
-    AffineRange average{};
+    MovingAverageObserver average;
     for (int i = 0; i < source["batches"].get<int>(); ++i) {
-      Histogram batch;
-      batch.observe(g->batch(source["name"], i));
-      average = i == 0 ? AffineRange{batch.min(), batch.max()}
-                       : AffineRange{average.min + 0.01f * (batch.min() - average.min),
-                                     average.max + 0.01f * (batch.max() - average.max)};
+      const auto batch = g->batch(source["name"], i);
+      std::vector<float> values(batch.begin(), batch.end());
+      average.observe(view_of(values));
     }
     for (const auto& golden : source["torch_ao"]) {
       const std::string kind = golden["observer"];
@@ -297,7 +299,7 @@ TEST_CASE("PyTorch's observers: scale and zero point") {
         continue;
       }
       AffineRange range{h.min(), h.max()};
-      if (kind.starts_with("moving")) range = average;
+      if (kind.starts_with("moving")) range = {average.min(), average.max()};
       if (kind.starts_with("histogram")) range = search_affine_range(h);
       const QuantParams q = quant_params(Scheme::affine, reduce, std::max(-range.min, range.max), range.min, range.max);
       CHECK(q.step == doctest::Approx(scale).epsilon(kind.starts_with("histogram") ? 0.02 : 1e-6));

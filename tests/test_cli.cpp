@@ -195,6 +195,16 @@ TEST_CASE("inspect --quantizers: name, bits, signed, axis, rule, amax and whethe
     for (const char* key : {"name", "bits", "signed", "axis", "rule", "amax", "enabled"}) CHECK(q.contains(key));
     CHECK(q["enabled"] == true);
   }
+  const json bare = octet_json({"inspect", "mobilenet_v2", "--quantizers", "--precision", "fp32"})
+                        .at("quantizers");  // no ranges, no weights
+  CHECK(bare.size() > 100);
+  int weights = 0;
+  for (const json& q : bare) {
+    CHECK(q["enabled"] == false);
+    CHECK(q["amax"].is_null());
+    weights += q["name"].get<std::string>().ends_with(".weight") ? 1 : 0;
+  }
+  CHECK(weights == 53);
   auto q = calibrated({"--scheme", "affine", "--reduce-range", "--method", "mse", "--ignore", "cnn2"});
   CHECK(q["cv1"]["bits"] == 7);
   CHECK(q["cv1"]["signed"] == false);

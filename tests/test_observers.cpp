@@ -6,6 +6,7 @@
 #include "calib/calibrate.h"
 #include "calib/quantise.h"
 #include "runtime/arithmetic.h"
+#include "tests/calibration_goldens.h"
 #include "tests/program_graphs.h"
 
 using namespace octet;
@@ -13,14 +14,6 @@ using namespace octet::calib;
 using namespace octet::test;
 
 namespace {
-
-View view_of(std::vector<float>& values) {
-  View v;
-  v.data = reinterpret_cast<std::byte*>(values.data());
-  v.n = 1, v.c = static_cast<std::int32_t>(values.size());
-  v.stride_w = v.stride_h = v.stride_n = v.c;
-  return v;
-}
 
 void show(Observer& observer, std::vector<float> values) { observer.observe(view_of(values)); }
 

@@ -86,6 +86,14 @@ int bits_of(const QuantParams& q) { return static_cast<int>(std::bit_width(stati
 json edge_quantizers(const models::LoadedModel& model) {
   json list = json::array();
   const auto& edges = model.network.edges;
+  const bool integers = std::ranges::any_of(edges, &QEdge::quantised);
+  if (!model.ranges && model.graph && !integers) {  // what a calibration would find ranges for
+    for (const Edge& e : model.graph->edges()) {
+      if (!e.observer.empty())
+        list.push_back(quantizer(e.observer, 8, true, nullptr, "not calibrated", nullptr, false));
+    }
+    return list;
+  }
   if (!model.ranges) {
     for (const QEdge& e : edges) {
       if (!e.quantised) continue;

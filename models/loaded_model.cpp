@@ -32,16 +32,20 @@ auto naming(const fs::path& file, const Work& work) {
 }
 
 void load_weights(LoadedModel& model, const LoadOptions& options) {
-  const auto path = options.weights ? options.weights : shipped_weights(model.name);
-  if (!path) {
+  const bool shipped = model.info->ships_for == nullptr || model.info->ships_for(options.build);
+  const auto path = options.weights ? options.weights : shipped ? shipped_weights(model.name) : std::nullopt;
+  if (!path || *path == kSeeded) {
     if (model.info->seed != nullptr) {
       model.info->seed(*model.graph, options.build, options.seed);
     } else {
       model.graph->seed_weights(options.seed);
     }
     model.seeded = true;
-    model.notes.push_back(fmt::format("{}: no weights given and none shipped: seeded weights ({}), good for speed only",
-                                      model.name, options.seed));
+    model.notes.push_back(fmt::format("{}: {}seeded weights ({}), good for speed only", model.name,
+                                      path      ? ""
+                                      : shipped ? "no weights given and none shipped: "
+                                                : "no weights given and none shipped for this configuration: ",
+                                      options.seed));
     return;
   }
   const bool adapts = model.info->in_graph_layout != nullptr;

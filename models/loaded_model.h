@@ -13,8 +13,10 @@
 
 namespace octet::models {
 
-struct LoadOptions {  // no weights or ranges: the shipped ones, else seeded
-  std::optional<std::filesystem::path> weights;
+inline constexpr const char* kSeeded = "seeded";  // weights: random ones, also where a model's are shipped
+
+struct LoadOptions {                             // no weights or ranges: the shipped ones, else seeded
+  std::optional<std::filesystem::path> weights;  // a file, or kSeeded
   std::optional<std::filesystem::path> ranges;
   std::optional<std::filesystem::path> names;  // of the classes, one a line; replaces the network's own
   std::optional<Precision> precision;          // default: int8 when there are ranges, else fp32

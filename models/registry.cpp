@@ -57,7 +57,8 @@ const std::vector<ModelInfo>& table() {
        .takes_points = true,
        .in_graph_layout = in_graph_layout,
        .seed = [](Graph& graph, const BuildOptions& o,
-                  std::uint64_t seed) { seed_centerpoint(graph, o.points.value_or(CenterPointConfig{}), seed); }},
+                  std::uint64_t seed) { seed_centerpoint(graph, o.points.value_or(CenterPointConfig{}), seed); },
+       .ships_for = [](const BuildOptions& o) { return !o.points || same_scale(*o.points, CenterPointConfig{}); }},
   };
   return models;
 }

@@ -36,6 +36,8 @@ struct ModelInfo {  // one row of the table in registry.cpp
   // layers alone would leave without boxes.
   StateDict (*in_graph_layout)(const StateDict& checkpoint, const Graph& graph) = nullptr;
   void (*seed)(Graph& graph, const BuildOptions& o, std::uint64_t seed) = nullptr;
+  // Whether the shipped weights are for the network that these options build; null: always.
+  bool (*ships_for)(const BuildOptions& o) = nullptr;
 };
 
 std::span<const ModelInfo> all_models();  // in the table's order

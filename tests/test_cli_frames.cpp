@@ -94,6 +94,29 @@ TEST_CASE("octet evaluate centerpoint: what the float network finds, it finds; t
   Arguments other = int8;
   other.insert(other.end(), {"--limit", "1"});
   if (kFrames > 1) octet_refuses(other, {"--against", "2 frames"});
+  if (kFrames > 1) {  // parts of the frames, evaluated one by one
+    Arguments part = fp32;
+    part.back() = folder / "first.json";
+    part.insert(part.end(), {"--limit", "1", "--json"});
+    octet_json(part);
+    part = fp32;
+    part.back() = folder / "rest.json";
+    part.insert(part.end(), {"--skip", "1", "--json"});
+    octet_json(part);
+    const Arguments joined = {"evaluate", "centerpoint",         "--found",   folder / "rest.json",
+                              "--found",  folder / "first.json", "--against", folder / "fp32.json",
+                              "--json"};
+    const json together = octet_json(joined);
+    for (const char* key : {"count", "mAP", "NDS", "errors", "per_class", "precision"}) {
+      CHECK(together[key] == result[key]);
+    }
+    CHECK(together["loss"]["mAP"]["points"] == 0);
+    octet_refuses({"evaluate", "centerpoint", "--found", folder / "rest.json", "--found", folder / "rest.json"},
+                  {"is in two of the files"});
+    octet_refuses({"evaluate", "catdog", "--found", folder / "rest.json"}, {"it is of centerpoint, not of catdog"});
+    octet_refuses({"evaluate", "centerpoint", "--found", folder / "rest.json", "--data", folder / "data"},
+                  {"either --data or --found"});
+  }
   write_text(
       folder / "fp32.json",
       R"({"octet_matches": 1, "model": "m", "precision": "fp32", "frames": [{"name": "0.f32x5.bin", "classes": [[]]}]})");

@@ -140,7 +140,9 @@ TEST_CASE("bad frames and configurations: one line, exit status 1") {
   octet_refuses(on(frame, {"--device", "cuda"}), {"cuda"});
   octet_refuses(on(frame, {"--picture", folder / "a.gif"}), {".svg or .png"});
   octet_refuses(on(frame, {"--picture", folder / "none/a.svg"}), {"no folder"});
-  octet_refuses({"calibrate", "centerpoint", "--data", folder.path().string(), "--out", folder / "r.json"}, {"seeded"});
+  octet_refuses(
+      {"calibrate", "centerpoint", "--weights", "seeded", "--data", folder.path().string(), "--out", folder / "r.json"},
+      {"seeded"});
 }
 
 TEST_CASE("a real frame of ten sweeps: the published number of voxels, at least 50 boxes of every task") {
@@ -150,7 +152,7 @@ TEST_CASE("a real frame of ten sweeps: the published number of voxels, at least 
     MESSAGE("SKIPPED: no frame at ", frame.string(), ", or sanitised");
     return;
   }
-  const json result = octet_json({"run", "centerpoint", frame.string(), "--quiet"});
+  const json result = octet_json({"run", "centerpoint", frame.string(), "--weights", "seeded", "--quiet"});
   CHECK(result["points"] == 271156);
   CHECK(result["voxels"] == 105126);
   CHECK(result["dropped"]["voxels"] == 0);

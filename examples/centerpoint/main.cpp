@@ -10,6 +10,7 @@
 #include "models/centerpoint/detector.h"
 #include "models/centerpoint/picture.h"
 #include "models/centerpoint/seeded.h"
+#include "models/data_files.h"
 #include "runtime/error.h"
 #include "runtime/io/points.h"
 #include "runtime/io/weights.h"
@@ -26,11 +27,19 @@ struct Options {
   int threads = 0;
 };
 
-// The float network, with the weights of a checkpoint or seeded ones.
-Graph load_network(const Options& o, const CenterPointConfig& config) {
+// The float network, with the weights of a checkpoint, the shipped ones, or, where there are none, seeded ones.
+Graph load_network(Options& o, const CenterPointConfig& config) {
   Graph graph = centerpoint(config);
+  if (o.weights.empty() && same_scale(config, {})) {
+    if (const auto shipped = shipped_weights("centerpoint")) {
+      o.weights = shipped->string();
+      if (const auto ranges = shipped_file("centerpoint/ranges.json"); ranges && o.ranges.empty())
+        o.ranges = ranges->string();
+    }
+  }
   if (o.weights.empty()) {
-    fmt::print("No --weights: they are seeded (random), so the boxes mean nothing.\n");
+    fmt::print(
+        "No weights given, none shipped for this configuration: seeded (random) ones; the boxes mean nothing.\n");
     seed_centerpoint(graph, config, 1);
   } else {
     graph.load(in_graph_layout(read_state_dict(o.weights), graph));
@@ -57,7 +66,7 @@ void print_boxes(const CenterPointConfig& config, const std::vector<Box>& boxes)
   fmt::print("{}", table.str());
 }
 
-int run(const Options& o) {
+int run(Options& o) {
   const CenterPointConfig config = centerpoint_config(o.config, "--config");
   const Graph graph = load_network(o, config);
   const auto program = kernels::plan(quantise_network(o, config, graph), {.sites = config.max_voxels});
@@ -95,7 +104,7 @@ int main(int argc, char** argv) {
   Options o;
   app.add_option("FRAME", o.frames, "points: NAME.f32x5.bin, .f32x4.bin, .fp16x5.bin, .fp16x4.bin or .pcd.bin")
       ->required();
-  app.add_option("--weights", o.weights, "a PyTorch checkpoint or .safetensors; default: seeded weights");
+  app.add_option("--weights", o.weights, "a PyTorch checkpoint or .safetensors; default: the shipped ones");
   app.add_option("--ranges", o.ranges, "ranges.json from octet calibrate");
   app.add_option("--config", o.config, "the grid, limits and classes: {\"preset\": \"0.1\"}");
   app.add_option("--picture", o.picture, "draw the (last) frame from above: F.svg or F.png");

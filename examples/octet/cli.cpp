@@ -83,7 +83,7 @@ CLI::Validator at_least(std::int64_t least) {
 
 void add_common(CLI::App& app, Common& c) {
   app.add_option("MODEL", c.model, "a model's name (octet models), an .onnx or an .octet file")->required();
-  app.add_option("--weights", c.weights, ".safetensors or a PyTorch checkpoint");
+  app.add_option("--weights", c.weights, ".safetensors or a PyTorch checkpoint; 'seeded': random ones");
   app.add_option("--ranges", c.ranges, "ranges.json from octet calibrate");
   app.add_option("--precision", c.precision, "default: int8 when there are ranges, else fp32 (fp16: not there yet)")
       ->check(CLI::IsMember({"fp32", "fp16", "int8"}));

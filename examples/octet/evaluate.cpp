@@ -55,6 +55,10 @@ std::vector<std::filesystem::path> paths_of(const std::vector<models::Photo>& ph
 
 int run(Options o) {
   if (ranks().rank() != 0) o.common.quiet = true;
+  require(
+      o.data.empty() != o.points.found.empty(), "{}",
+      o.data.empty() ? "--data: a folder of photos or frames was expected" : "either --data or --found was expected");
+  if (!o.points.found.empty()) return evaluate_found(o.common, o.points);
   calib::QuantiseOptions quantise;
   if (!o.weights.empty())
     quantise.weights = o.weights == "tensor" ? calib::Granularity::tensor : calib::Granularity::channel;
@@ -135,8 +139,7 @@ Command add_evaluate(CLI::App& app) {
   auto o = std::make_shared<Options>();
   add_common(*command, o->common);
   add_image_flags(*command, o->common);
-  command->add_option("--data", o->data, "folder of photos or frames (its sub-folder test or val, where there is one)")
-      ->required();
+  command->add_option("--data", o->data, "folder of photos or frames (its sub-folder test or val, where there is one)");
   command->add_option("--labels", o->labels, "CSV: file, class index");
   add_evaluate_points_flags(*command, o->points);
   command->add_option("--weights-granularity", o->weights, "one step for each output channel, or one for all")

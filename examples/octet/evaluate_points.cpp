@@ -113,10 +113,10 @@ std::string metrics_table(const models::DetectionMetrics& m) {
   return table.str();
 }
 
-void print(const json& j, const models::DetectionMetrics& m, const fs::path& folder, const std::string& overlap) {
+void print_metrics(const json& j, const models::DetectionMetrics& m, const std::string& frames) {
   fmt::print("{}\nmAP {:.2f} %, NDS {:.2f} %: {}, {}, {} of {}\n", metrics_table(m), 100 * m.mean_ap, 100 * m.nds,
              j["model"].get<std::string>(), j["precision"].get<std::string>(),
-             counted(j["count"].get<std::int64_t>(), "frame"), folder.string());
+             counted(j["count"].get<std::int64_t>(), "frame"), frames);
   std::vector<std::string> missing;
   for (const models::ClassMetrics& c : m.classes) {
     if (c.truth == 0) missing.push_back(c.name);
@@ -124,18 +124,25 @@ void print(const json& j, const models::DetectionMetrics& m, const fs::path& fol
   if (!missing.empty())
     fmt::print("no annotation is scored of {}; a class without one counts as AP 0 in the means\n",
                fmt::join(missing, ", "));
+}
+
+void print_loss(const json& j) {
+  if (!j.contains("loss")) return;
+  for (const char* figure : {"mAP", "NDS"}) {
+    const json& loss = j["loss"][figure];
+    fmt::print("{} lost against {}: {:.2f} points (95 % of redrawn sets of frames: {:.2f} to {:.2f})\n", figure,
+               j["loss"]["against"].get<std::string>(), loss["points"].get<double>(), loss["low"].get<double>(),
+               loss["high"].get<double>());
+  }
+}
+
+void print(const json& j, const models::DetectionMetrics& m, const fs::path& folder, const std::string& overlap) {
+  print_metrics(j, m, folder.string());
   fmt::print("{:.1f} frames/s, median {:.1f} ms, p90 {:.1f} ms a frame, {}; {} thread(s), {} {}\n",
              j["images_per_second"].get<double>(), j["latency_ms"]["median"].get<double>(),
              j["latency_ms"]["p90"].get<double>(), examples::human_bytes(j["model_bytes"].get<std::int64_t>()),
              j["threads"].get<int>(), j["device"].get<std::string>(), j["kernel_isa"].get<std::string>());
-  if (j.contains("loss")) {
-    for (const char* figure : {"mAP", "NDS"}) {
-      const json& loss = j["loss"][figure];
-      fmt::print("{} lost against {}: {:.2f} points (95 % of redrawn sets of frames: {:.2f} to {:.2f})\n", figure,
-                 j["loss"]["against"].get<std::string>(), loss["points"].get<double>(), loss["low"].get<double>(),
-                 loss["high"].get<double>());
-    }
-  }
+  print_loss(j);
   if (!overlap.empty()) fmt::print("{}\n", overlap);
 }
 
@@ -146,12 +153,33 @@ std::vector<std::string> names_of(const std::vector<fs::path>& files) {
 }
 
 // Read before long work.
-std::optional<Matches> reference_of(const EvaluatePoints& flags, const std::vector<fs::path>& files) {
+std::optional<Matches> reference_of(const EvaluatePoints& flags, const std::vector<std::string>& names) {
   if (!flags.against) return std::nullopt;
   Matches reference = load_matches(*flags.against);
-  require(reference.names == names_of(files), "--against {}: it is of {}, these are {}, or others", *flags.against,
-          counted(static_cast<std::int64_t>(reference.names.size()), "frame"), files.size());
+  require(reference.names == names, "--against {}: it is of {}, these are {}, or others", *flags.against,
+          counted(static_cast<std::int64_t>(reference.names.size()), "frame"), names.size());
   return reference;
+}
+
+// All frames of the files, by name.
+Matches joined(const std::vector<std::string>& files) {
+  Matches all;
+  std::vector<std::pair<std::string, FrameMatches>> frames;
+  for (const std::string& file : files) {
+    Matches one = load_matches(file);
+    if (frames.empty()) all.model = one.model, all.precision = one.precision;
+    require(one.model == all.model && one.precision == all.precision, "--found {}: it is of {} in {}, {} of {} in {}",
+            file, one.model, one.precision, files.front(), all.model, all.precision);
+    for (std::size_t i = 0; i < one.names.size(); ++i)
+      frames.emplace_back(std::move(one.names[i]), std::move(one.frames[i]));
+  }
+  std::ranges::sort(frames, {}, [](const auto& frame) { return frame.first; });
+  for (auto& [name, frame] : frames) {
+    require(all.names.empty() || all.names.back() != name, "--found: {} is in two of the files", name);
+    all.names.push_back(std::move(name));
+    all.frames.push_back(std::move(frame));
+  }
+  return all;
 }
 
 json loss_json(const Matches& reference, const Matches& own) {
@@ -172,6 +200,8 @@ void add_evaluate_points_flags(CLI::App& app, EvaluatePoints& flags) {
   app.add_option(
       "--against", flags.against,
       "frames: what another precision or network found (its --save-matches); prints the loss and how sure it is");
+  app.add_option("--found", flags.found,
+                 "frames, instead of --data: what evaluations of parts of them saved (--save-matches); repeatable");
 }
 
 int evaluate_points(const Common& common, const models::LoadedModel& model, const fs::path& folder,
@@ -185,7 +215,7 @@ int evaluate_points(const Common& common, const models::LoadedModel& model, cons
   const auto pool = make_pool(common);
   models::Detector detector(model, *pool);
   models::score_frame({}, {}, detector.config());  // classes that cannot be scored: said before long work
-  const std::optional<Matches> reference = reference_of(compare, files);
+  const std::optional<Matches> reference = reference_of(compare, names_of(files));
   const Frames frames = together(score(common, detector, flags, files));
   if (ranks().rank() != 0) return 0;
 
@@ -217,6 +247,26 @@ int evaluate_points(const Common& common, const models::LoadedModel& model, cons
   } else {
     print(result, m, folder, overlap_note(overlap, static_cast<std::int64_t>(files.size()), "frame"));
   }
+  return 0;
+}
+
+int evaluate_found(const Common& common, const EvaluatePoints& flags) {
+  const Matches own = joined(flags.found);
+  require(own.model == common.model, "--found {}: it is of {}, not of {}", flags.found.front(), own.model,
+          common.model);
+  const std::optional<Matches> reference = reference_of(flags, own.names);
+  if (flags.save) save_matches(own, *flags.save);
+  const models::DetectionMetrics m = metrics_of(own.frames, models::nuscenes_rules());
+  json result = {{"model", own.model},       {"precision", own.precision}, {"count", own.names.size()},
+                 {"mAP", 100 * m.mean_ap},   {"NDS", 100 * m.nds},         {"errors", errors_json(m.errors, "m")},
+                 {"per_class", per_class(m)}};
+  if (reference) result["loss"] = loss_json(*reference, own);
+  if (common.json) {
+    print_json(result);
+    return 0;
+  }
+  print_metrics(result, m, counted(static_cast<std::int64_t>(flags.found.size()), "file"));
+  print_loss(result);
   return 0;
 }
 

@@ -132,6 +132,10 @@ void CenterPointConfig::validate() const {
   check_tasks(*this);
 }
 
+bool same_scale(const CenterPointConfig& a, const CenterPointConfig& b) {
+  return a.voxel == b.voxel && a.range[2] == b.range[2] && a.range[5] == b.range[5] && a.tasks == b.tasks;
+}
+
 CenterPointConfig centerpoint_preset(std::string_view name) {
   CenterPointConfig config;
   if (name == "0.075") return config;

@@ -46,6 +46,10 @@ struct CenterPointConfig {
   void validate() const;
 };
 
+// Whether weights that were trained for the one network detect with the other: voxels of the same size, the same
+// heights, the same classes in the same tasks.
+bool same_scale(const CenterPointConfig& a, const CenterPointConfig& b);
+
 // "0.075" or "0.1": nuScenes' official grids. Throws Error for another name.
 CenterPointConfig centerpoint_preset(std::string_view name);
 

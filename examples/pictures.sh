@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Draws the pictures of README.md anew, with the programs of a build (default: build, as the quick start makes it):
 #   examples/pictures.sh [BUILD]
-# What they show: eight photos out of Debian's packages (fetch_photos.sh), and a street that does not exist
-# (pictures/street.py, which needs python3). Another processor may change the last digit of an FP32 score.
+# What they show: eight photos out of Debian's packages (fetch_photos.sh), and a street out of the LiDAR simulator (needs
+# Debian's python3-torch and python3-numpy). Another processor may change the last digit of an FP32 score.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 bin=${1:-build}/bin
@@ -27,7 +27,8 @@ style='xmlns="http://www.w3.org/2000/svg" style="background:white" font-family="
 sed -n 's|.*<h2>Sensitivity</h2>||p' "$work/report.html" | grep -o '<svg .*' | sed 's|</svg>|</svg>\n|' |
   sed '/<\/svg>/q' | sed "s|<svg |<svg $style |; s|/><text|/>\n<text|g" >"$pictures/sensitivity.svg"
 
-# Points, the cars that are there, and what a network with random weights makes of them.
-python3 examples/pictures/street.py "$work/street.f32x5.bin"
-"$bin/octet" run centerpoint "$work/street.f32x5.bin" --centerpoint '{"range": [-48, -27.6, -5, 48, 27.6, 3]}' \
+# Points, what is there, and what the shipped network finds, in INT8.
+/usr/bin/python3 -m models.centerpoint.simulate --frames 1 --first 4 --seed 7 --sweeps 1 --device cpu --out "$work"
+"$bin/octet" run centerpoint "$work/s7_000004.f32x5.bin" \
+  --centerpoint '{"range": [-24, -43.2, -5, 24, 43.2, 3], "score_threshold": 0.35}' \
   --picture "$pictures/birds_eye.svg" --quiet --json >/dev/null

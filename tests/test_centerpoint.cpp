@@ -3,8 +3,11 @@
 
 #include <map>
 #include <set>
+#include <tuple>
 
 #include "models/centerpoint/boxes.h"
+#include "models/centerpoint/detector.h"
+#include "models/centerpoint/peak_heads.h"
 #include "models/centerpoint/seeded.h"
 #include "models/loaded_model.h"
 #include "tests/point_frames.h"
@@ -190,6 +193,79 @@ TEST_CASE("seeded networks: a small frame in INT8, the same bytes everywhere, bo
   }
   CHECK(boxes.size() >= 1);
   MESSAGE(boxes.size(), " boxes of ", counts.candidates, " candidates");
+}
+
+TEST_CASE("heads at the peaks alone: the boxes of the whole maps, on every instruction set, for any threshold") {
+  for (const auto& [scheme, threshold, nms] : {std::tuple{calib::Scheme::symmetric, 0.05, "rotated"},
+                                               {calib::Scheme::symmetric, 0.0, "circle"},
+                                               {calib::Scheme::affine, 0.1, "rotated"},
+                                               {calib::Scheme::affine, 0.99999, "rotated"}}) {
+    LoadOptions options;
+    options.build.points = centerpoint_config(
+        fmt::format(R"({{"range": [-6.4, -3.2, -5, 6.4, 3.2, 3], "voxel": [0.1, 0.1, 0.2], "nms": "{}"}})", nms),
+        "test");
+    options.precision = Precision::fp32;
+    CenterPointConfig config = *options.build.points;
+    LoadedModel model = load_model("centerpoint", options);
+    calib::Ranges ranges = seeded_centerpoint_ranges(*model.graph, config, options.seed);
+    ranges.scheme = scheme;
+    for (calib::EdgeRange& e : ranges.edges) e.quant = calib::quant_params(scheme, false, e.amax, e.min, e.max);
+    const QGraph network = calib::quantise(*model.graph, ranges);
+    config.score_threshold = static_cast<float>(threshold);  // only now: seeded heads are made for the usual one
+    REQUIRE(PeakHeads::refuse(network, config).empty());
+    const SparseTensor frame = made_up_frame(config.grid(), config, 8);
+    const auto run = [&](const QGraph& graph, kernels::Isa isa, ThreadPool& pool, const Context::Hook* hook) {
+      const auto program = kernels::plan(graph, {.isa = isa});
+      Context context(program, pool);
+      const Shape& out = program->output_like.shape();
+      Tensor maps(DType::f32, Shape{1, out[0], out[1], out[2]});
+      context.run(frame, maps, hook);
+      return maps;
+    };
+    ThreadPool three(3);
+    DecodeCounts wanted_counts;
+    const Tensor whole = run(network, kernels::chosen_isa(), three, nullptr);
+    const std::vector<Box> wanted = boxes_of(whole.span<float>(), config, wanted_counts);
+    for (const kernels::Isa isa : kernels::available_isas()) {
+      if (isa == kernels::Isa::reference || isa == kernels::Isa::portable) continue;  // too slow for the network
+      CAPTURE(kernels::name_of(isa));
+      ThreadPool pool(isa == kernels::chosen_isa() ? 3 : 1);
+      PeakHeads peaks(network, config, isa);
+      const Context::Hook hook = [&](EdgeId edge, const View& view) {
+        if (edge == peaks.shared()) peaks.keep(view);
+      };
+      const Tensor heat = run(peaks.network(), isa, pool, &hook);
+      DecodeCounts counts;
+      CHECK(peaks.boxes(heat.span<float>(), pool, counts) == wanted);
+      CHECK(counts.candidates == wanted_counts.candidates);
+      CHECK(counts.out_of_range == wanted_counts.out_of_range);
+      CHECK(counts.dropped_candidates == wanted_counts.dropped_candidates);
+      CHECK(counts.dropped_boxes == wanted_counts.dropped_boxes);
+      if (isa != kernels::chosen_isa()) continue;
+      DecodeCounts again;
+      CHECK(peaks.boxes(heat.span<float>(), pool, again) == wanted);  // nothing is left over from the frame before
+    }
+    MESSAGE(wanted.size(), " boxes of ", wanted_counts.candidates, " candidates");
+    CHECK((wanted.size() > 0) == (threshold < 0.5));
+    if (threshold == 0.0) CHECK(wanted_counts.candidates == 6 * 16 * 8);  // every cell
+  }
+}
+
+TEST_CASE("heads are computed everywhere where they are not INT8, and for those who look at layers") {
+  LoadOptions options;
+  options.build.points = centerpoint_config(kSmall, "test");
+  options.precision = Precision::fp32;
+  const LoadedModel real = load_model("centerpoint", options);
+  CHECK(PeakHeads::refuse(real.network, *real.points).find("not INT8") != std::string::npos);
+  CenterPointConfig more = *real.points;
+  more.tasks.push_back({"tram"});
+  CHECK(PeakHeads::refuse(real.network, more).find("bbox_head.tasks.6.reg") != std::string::npos);
+  options.precision = Precision::int8;
+  const LoadedModel integer = load_model("centerpoint", options);
+  ThreadPool pool(1);
+  CHECK(Detector(real, pool).program().output_like.shape()[0] == 70);
+  CHECK(Detector(integer, pool, true).program().output_like.shape()[0] == 70);
+  CHECK(Detector(integer, pool).program().output_like.shape()[0] == 10);
 }
 
 // The encoder's layers are held against a dense oracle by test_sparse_network.cpp; this is the rest.

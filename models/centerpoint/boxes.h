@@ -4,25 +4,17 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
 #include "models/centerpoint/centerpoint.h"
-#include "runtime/box_overlap.h"
+#include "runtime/box_decode.h"
 
 namespace octet::models {
 
-// As det3d's decoder leaves it: (x, y, z) the centre in metres; at yaw 0 the box extends dx along the x axis and dy
-// along y, and a positive yaw turns it clockwise (seen from above). An object's length is dy, and it heads for -yaw -
-// pi / 2, counter-clockwise from the x axis.
-struct Box {
-  int label = 0;
-  float score = 0;
-  float x = 0, y = 0, z = 0, dx = 0, dy = 0, dz = 0, yaw = 0, vx = 0, vy = 0;
-  bool operator==(const Box&) const = default;
-};
-
-BevBox from_above(const Box& box);  // whose side du is dx, dv is dy
+using octet::Box;
+using octet::from_above;
 
 // What decoding one frame left out on the way to its boxes.
 struct DecodeCounts {
@@ -32,8 +24,25 @@ struct DecodeCounts {
   std::int64_t dropped_boxes = 0;       // survivors of the suppression beyond most_boxes of a task
 };
 
-// The candidates of one task: of each cell its best class, sorted by score, descending, then by cell, ascending; only
-// then cut to config.most_candidates. `maps` is [channels, height, width].
+// The numbers of `config` as decoding uses them.
+BoxDecoding box_decoding(const CenterPointConfig& config);
+
+// A cell whose best class has a score above the threshold.
+struct Candidate {
+  Peak peak;
+  std::int64_t cell = 0;
+  std::size_t place = 0;  // among all that were found
+};
+// Those of one task, cells ascending; `maps` begins with channel 0 of `task`'s numbering.
+std::vector<Candidate> find_candidates(std::span<const float> maps, const TaskMaps& task, const BoxDecoding& decoding);
+
+// Their boxes, as box_of(candidate) makes them, sorted by score, descending, then by cell, ascending; those out of
+// range are left out, and only then the rest is cut to most_candidates.
+std::vector<Box> sorted_boxes(std::vector<Candidate> candidates, const BoxDecoding& decoding,
+                              const std::function<Box(const Candidate&)>& box_of, DecodeCounts& counts);
+
+// Both: the candidates of one task: of each cell its best class, sorted by score, descending, then by cell, ascending;
+// only then cut to config.most_candidates. `maps` is [channels, height, width].
 std::vector<Box> decode(std::span<const float> maps, const TaskMaps& task, const CenterPointConfig& config,
                         DecodeCounts& counts);
 

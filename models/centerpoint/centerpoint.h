@@ -11,22 +11,13 @@
 #include <vector>
 
 #include "models/centerpoint/config.h"
+#include "runtime/box_decode.h"
 #include "runtime/graph.h"
 #include "runtime/state_dict.h"
 
 namespace octet::models {
 
-// The channels of one task in the output.
-struct TaskMaps {
-  int reg = 0;     // 2: where in its cell the centre is, x, y
-  int height = 0;  // 1: z of the centre, metres
-  int dim = 0;     // 3: logarithms of the sizes
-  int rot = 0;     // 2: sine and cosine of the yaw
-  int vel = 0;     // 2: metres a second
-  int hm = 0;      // one a class: logits of the scores
-  int classes = 0;
-  int first_label = 0;  // of its classes among CenterPointConfig::labels()
-};
+using octet::TaskMaps;
 struct HeadMaps {
   std::vector<TaskMaps> tasks;
   int channels = 0;

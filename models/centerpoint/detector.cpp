@@ -13,6 +13,12 @@ using Clock = std::chrono::steady_clock;
 constexpr int kFeatures = 5;
 double milliseconds(Clock::duration d) { return std::chrono::duration<double, std::milli>(d).count(); }
 
+void add_to(Stages& stages, const std::string& stage, Clock::duration time) {
+  for (auto& [name, ms] : stages) {
+    if (name == stage) ms += milliseconds(time);
+  }
+}
+
 const CenterPointConfig& config_of(const LoadedModel& model) {
   require(model.points.has_value(), "{} takes photos, not points", model.name);
   return *model.points;
@@ -52,9 +58,11 @@ Detector::Detector(const LoadedModel& model, ThreadPool& pool, bool keep_edges)
   kernels::PlanOptions options;
   options.keep_edges = keep_edges;
   options.sites = std::min(config_.max_voxels, config_.grid().cells());
-  program_ = kernels::plan(model.network, options);
+  if (!keep_edges && PeakHeads::refuse(model.network, config_).empty()) peaks_.emplace(model.network, config_);
+  program_ = kernels::plan(peaks_ ? peaks_->network() : model.network, options);
   context_ = std::make_unique<Context>(program_, pool_);
-  maps_ = context_->host_tensor(DType::f32, Shape{1, maps[0], maps[1], maps[2]});
+  const Shape& out = program_->output_like.shape();
+  maps_ = context_->host_tensor(DType::f32, Shape{1, out[0], out[1], out[2]});
 }
 
 Detection Detector::run(const Tensor& points, const Context::Hook* hook) {
@@ -67,8 +75,13 @@ Detection Detector::run(const Tensor& points, const Context::Hook* hook) {
   if (result.voxels.voxels > 0) {
     run_network(result, hook);
     const auto before = Clock::now();
-    result.boxes = boxes_of(maps(), config_, result.decoded);
-    result.stages_ms.emplace_back("decode", milliseconds(Clock::now() - before));
+    result.boxes = peaks_ ? peaks_->boxes(maps(), pool_, result.decoded) : boxes_of(maps(), config_, result.decoded);
+    double decode = milliseconds(Clock::now() - before);
+    if (peaks_) {  // part of the heads, however late
+      result.stages_ms.back().second += peaks_->convolutions_ms();
+      decode -= peaks_->convolutions_ms();
+    }
+    result.stages_ms.emplace_back("decode", decode);
   }
   return result;
 }
@@ -80,17 +93,33 @@ void Detector::run_network(Detection& result, const Context::Hook* hook) {
     result.stages_ms.emplace_back("network", milliseconds(Clock::now() - before));
     return;
   }
-  std::vector<std::pair<std::string, double>> stages = {{"rulebooks", 0}, {"encoder", 0}, {"neck", 0}, {"heads", 0}};
+  Stages stages = {{"rulebooks", 0}, {"encoder", 0}, {"neck", 0}, {"heads", 0}};
+  peaks_ ? run_peaks(stages) : run_whole(stages);
+  result.stages_ms.insert(result.stages_ms.end(), stages.begin(), stages.end());
+}
+
+void Detector::run_whole(Stages& stages) {
   context_->run_timed(voxels_, maps_, [&](std::size_t index, const std::function<void()>& execute) {
     const Step& step = program_->steps[index];
-    const std::string stage = step.kind == Step::Kind::sites ? "rulebooks" : stage_of(step.name);
     const auto before = Clock::now();
     execute();
-    for (auto& [name, ms] : stages) {
-      if (name == stage) ms += milliseconds(Clock::now() - before);
-    }
+    add_to(stages, step.kind == Step::Kind::sites ? "rulebooks" : stage_of(step.name), Clock::now() - before);
   });
-  result.stages_ms.insert(result.stages_ms.end(), stages.begin(), stages.end());
+}
+
+// A hook sees the shared activation while it is there, and the clock behind every layer.
+void Detector::run_peaks(Stages& stages) {
+  auto before = Clock::now();
+  const QGraph& network = program_->graph;
+  const Context::Hook watch = [&](EdgeId edge, const View& view) {
+    if (edge == peaks_->shared()) peaks_->keep(view);
+    const auto now = Clock::now();
+    const std::string& name = network.edges[static_cast<std::size_t>(edge)].name;
+    add_to(stages, edge == network.input ? "rulebooks" : stage_of(name), now - before);
+    before = now;
+  };
+  context_->run(voxels_, maps_, &watch);
+  add_to(stages, "heads", Clock::now() - before);
 }
 
 }  // namespace octet::models

@@ -117,7 +117,11 @@ int bench_points(const Common& common, const models::LoadedModel& model, const B
               {"voxels", last.voxels.voxels},
               {"boxes", last.boxes.size()}};
   for (const std::string& name : order) result["stages_ms"][name] = examples::percentile(stages[name], 50);
-  if (per_layer) result["layers"] = measure_layers(detector, pool->threads());
+  if (per_layer) {  // all of them: the detector above computes some only in places
+    models::Detector whole(model, *pool, true);
+    (void)whole.run(points);
+    result["layers"] = measure_layers(whole, pool->threads());
+  }
   if (common.json) {
     print_json(result);
     return 0;

@@ -14,7 +14,7 @@ struct Traits {
   using Sum = __m512i;
   using WeightVector = __m512i;
   using Epilogue = avx512::Constants;
-  static constexpr int kLanes = 16, kGroup = 4, kGroupMultiple = 1, kMaxBlocks = 2;
+  static constexpr int kLanes = 16, kGroup = 4, kGroupMultiple = 1, kMaxBlocks = 2, kRegisters = 32;
   // 64 channels at a time: half as many broadcasts, and whole cache lines of outputs. Their weights are read again for
   // every few pixels, so they have to fit into the first cache beside the inputs.
   static constexpr std::int64_t kWideBlocks = 4, kFirstCache = 36 << 10;
@@ -46,13 +46,16 @@ struct Traits {
   static void multiply_add(Sum& sum, __m512i x, WeightVector w) {
     asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(x), "v"(w));
   }
+  static void multiply_add_memory(Sum& sum, __m512i x, const Weight* w) {
+    asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(x), "m"(*reinterpret_cast<const WeightVector*>(w)));
+  }
   static Sum max(Sum a, Sum b) { return _mm512_max_epi32(a, b); }
   template <int B, class Get>
   static void store_all(const Epilogue& e, Get get, std::byte* const* out, std::int64_t count, std::int64_t channel,
                         std::int64_t channels) {
     avx512::store_pixels<B>(e, get, out, count, channel, channels);
   }
-  // Pixels for each number of blocks: at most 28 sums; 2 weights, an input and the flip fill the 32 registers. Widths
+  // Pixels for each number of blocks: at most 28 sums, beside weights, an input and the flip. Widths
   // of real networks are multiples of 7.
   template <class Call>
   static void dispatch(std::int64_t blocks, std::int64_t length, bool pooled, Call call) {

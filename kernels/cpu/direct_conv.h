@@ -228,6 +228,30 @@ __attribute__((noinline)) static void store_sums(const typename Traits::Sum (&su
   }
 }
 
+// One group of K elements of P pixels x B blocks. Where a register for each block's weights would leave none for the
+// inputs, the last block's stay in memory (Traits::kRegisters).
+template <class Traits, int P, int B, bool Pool>
+__attribute__((always_inline)) static inline void multiply_group(typename Traits::Sum (&sums)[P][B], const Geometry& g,
+                                                                 const std::byte* run,
+                                                                 const typename Traits::Weight* weights,
+                                                                 std::int64_t block_stride) {
+  constexpr bool kInMemory = [] {
+    if constexpr (requires { Traits::kRegisters; }) return P * B + B + 1 > Traits::kRegisters;
+    return false;
+  }();
+  constexpr int kLoaded = kInMemory ? B - 1 : B;
+  typename Traits::WeightVector w[kLoaded];
+#pragma GCC unroll 4
+  for (int b = 0; b < kLoaded; ++b) w[b] = Traits::load_weights(weights + b * block_stride);
+#pragma GCC unroll 16
+  for (int p = 0; p < P; ++p) {
+    const auto value = Traits::broadcast(run + offset_of<P, Pool>(g, p));
+#pragma GCC unroll 4
+    for (int b = 0; b < kLoaded; ++b) Traits::multiply_add(sums[p][b], value, w[b]);
+    if constexpr (kInMemory) Traits::multiply_add_memory(sums[p][B - 1], value, weights + (B - 1) * block_stride);
+  }
+}
+
 // P pixels x B blocks: the whole sum over the window, then the epilogue. Every loop over p and b is unrolled, so that
 // `sums` is only indexed by constants and lives in registers; it goes to memory once, in `done`, at the end. Not
 // inlined: in a large function g++ 12 spills the sums. (Where a sum belongs to two pixels, see neon_i8mm.h.)
@@ -248,15 +272,7 @@ requires(!requires { Traits::kTwoPixels; })
     for (std::int64_t tap = 0; tap < g.run_taps; ++tap) {
       const std::byte* run = input + row * g.row_step + tap * g.tap_step;
       for (std::int64_t group = 0; group < g.groups; ++group) {
-        typename Traits::WeightVector w[B];
-#pragma GCC unroll 4
-        for (int b = 0; b < B; ++b) w[b] = Traits::load_weights(weights + b * block_stride);
-#pragma GCC unroll 16
-        for (int p = 0; p < P; ++p) {
-          const auto value = Traits::broadcast(run + offset_of<P, Pool>(g, p));
-#pragma GCC unroll 4
-          for (int b = 0; b < B; ++b) Traits::multiply_add(sums[p][b], value, w[b]);
-        }
+        multiply_group<Traits, P, B, Pool>(sums, g, run, weights, block_stride);
         run += Traits::kGroup * sizeof(typename Traits::Input);
         weights += Traits::kLanes * Traits::kGroup;
       }

@@ -8,6 +8,7 @@
 #pragma once
 
 #include "kernels/cpu/direct_conv.h"
+#include "kernels/cpu/direct_deep.h"
 #include "kernels/cpu/linear_direct.h"
 
 namespace octet::kernels::vnni {
@@ -40,10 +41,26 @@ static std::size_t scratch_bytes(const StepArgs& args) {
   return static_cast<std::size_t>(direct::input_span(args).count) + View::kReadableBeyond;
 }
 
+template <class Traits>
+static void run_as(const StepArgs& args, std::int64_t first, std::int64_t last) {
+  if constexpr (requires { Traits::kWideBlocks; }) {
+    if (deep::suits<Traits>(args)) return deep::run<Traits>(args, first, last);
+  }
+  direct::run<Traits>(args, first, last, nullptr);
+}
+
+template <class Traits>
+static std::int64_t tiles(const StepArgs& args) {
+  if constexpr (requires { Traits::kWideBlocks; }) {
+    if (deep::suits<Traits>(args)) return deep::tiles<Traits>(args);
+  }
+  return direct::tiles<Traits>(args);
+}
+
 template <template <bool> class Traits>
 static void run(const StepArgs& args, std::int64_t first, std::int64_t last, void* scratch) {
-  if (!flips(args)) return direct::run<Traits<false>>(args, first, last, scratch);
-  if (!flips_ahead<Traits>(args)) return direct::run<Traits<true>>(args, first, last, scratch);
+  if (!flips(args)) return run_as<Traits<false>>(args, first, last);
+  if (!flips_ahead<Traits>(args)) return run_as<Traits<true>>(args, first, last);
   View input = args.inputs[0];
   const direct::Span span = direct::input_span(args);
   auto* to = static_cast<std::byte*>(scratch);
@@ -52,7 +69,7 @@ static void run(const StepArgs& args, std::int64_t first, std::int64_t last, voi
   input.data = to - span.first;
   StepArgs flipped = args;
   flipped.inputs = &input;
-  direct::run<Traits<false>>(flipped, first, last, nullptr);
+  run_as<Traits<false>>(flipped, first, last);
 }
 
 template <template <bool> class Traits>
@@ -60,7 +77,7 @@ static constexpr Kernel convolution(const char* isa) {
   return {.op = "conv2d_s8",
           .isa = isa,
           .refuse = direct::refuse,
-          .tiles = direct::tiles<Traits<false>>,
+          .tiles = tiles<Traits<false>>,
           .run = run<Traits>,
           .packed_bytes = direct::packed_bytes<Traits<false>>,
           .pack = pack<Traits>,

@@ -16,6 +16,7 @@ struct Constants {
   __m256i zero;
   // For clamp_bytes() and to_integer():
   bool clamp_first = true, is_unsigned = false;
+  bool shifts = true, cuts_high = true;  // the zero point is not 0; the upper limit is below 127
   __m256i zero16, low_bytes, high_bytes;
 };
 
@@ -30,6 +31,7 @@ static inline Constants constants_of(const StepArgs& args) {
   c.zero = _mm256_set1_epi32(e.zero);
   c.clamp_first = !e.fits_int32;
   c.is_unsigned = args.output.type == DType::u8;
+  c.shifts = e.zero != 0, c.cuts_high = e.hi < 127;
   c.zero16 = _mm256_set1_epi16(static_cast<short>(e.zero));
   c.low_bytes = _mm256_set1_epi8(static_cast<char>(e.lo));
   c.high_bytes = _mm256_set1_epi8(static_cast<char>(e.hi));
@@ -37,18 +39,21 @@ static inline Constants constants_of(const StepArgs& args) {
 }
 
 // Rule 7 up to the integer; where the plan has proved that nothing overflows, pack_bytes() does all of the clamping.
-static inline __m256i to_integer(const Constants& c, __m256i accumulator, __m256 multiplier) {
+__attribute__((always_inline)) static inline __m256i to_integer(const Constants& c, __m256i accumulator,
+                                                                __m256 multiplier) {
   const __m256 value = _mm256_mul_ps(_mm256_cvtepi32_ps(accumulator), multiplier);
   return _mm256_cvtps_epi32(c.clamp_first ? _mm256_min_ps(_mm256_max_ps(value, c.lo), c.hi) : value);
 }
 
 // Four vectors of to_integer() to 32 bytes, + zero and clamped. The packs work within 128-bit lanes: lane k holds
 // elements 4k to 4k + 3 of each vector, one vector after the other.
-static inline __m256i pack_bytes(const Constants& c, __m256i v0, __m256i v1, __m256i v2, __m256i v3) {
-  const __m256i a = _mm256_adds_epi16(_mm256_packs_epi32(v0, v1), c.zero16);
-  const __m256i b = _mm256_adds_epi16(_mm256_packs_epi32(v2, v3), c.zero16);
+__attribute__((always_inline)) static inline __m256i pack_bytes(const Constants& c, __m256i v0, __m256i v1, __m256i v2,
+                                                                __m256i v3) {
+  __m256i a = _mm256_packs_epi32(v0, v1), b = _mm256_packs_epi32(v2, v3);
+  if (c.shifts) a = _mm256_adds_epi16(a, c.zero16), b = _mm256_adds_epi16(b, c.zero16);
   if (c.is_unsigned) return _mm256_min_epu8(_mm256_max_epu8(_mm256_packus_epi16(a, b), c.low_bytes), c.high_bytes);
-  return _mm256_min_epi8(_mm256_max_epi8(_mm256_packs_epi16(a, b), c.low_bytes), c.high_bytes);
+  const __m256i bytes = _mm256_max_epi8(_mm256_packs_epi16(a, b), c.low_bytes);
+  return c.cuts_high ? _mm256_min_epi8(bytes, c.high_bytes) : bytes;
 }
 
 static inline void store_floats(__m256 values, std::int64_t count, std::byte* out) {
@@ -59,20 +64,6 @@ static inline void store_floats(__m256 values, std::int64_t count, std::byte* ou
   alignas(32) float all[8];
   _mm256_store_ps(all, values);
   for (std::int64_t i = 0; i < count; ++i) reinterpret_cast<float*>(out)[i] = all[i];
-}
-
-// The low byte of each of eight integers.
-static inline __m128i low_bytes(__m256i values) {
-  const __m256i pick = _mm256_setr_epi8(0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, 0, 4, 8, 12, -1,
-                                        -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1);
-  const __m256i picked = _mm256_shuffle_epi8(values, pick);
-  return _mm_unpacklo_epi32(_mm256_castsi256_si128(picked), _mm256_extracti128_si256(picked, 1));
-}
-
-// fl(acc), * m, clamp, round to nearest even (the mode of MXCSR, which a run sets), + zero: eight bytes.
-static inline std::int64_t requantise(const Constants& c, __m256 product) {
-  const __m256 clamped = _mm256_min_ps(_mm256_max_ps(product, c.lo), c.hi);
-  return _mm_cvtsi128_si64(low_bytes(_mm256_add_epi32(_mm256_cvtps_epi32(clamped), c.zero)));
 }
 
 // Sums become outputs, as avx512::store_pixels() describes, with blocks of eight channels.

@@ -19,6 +19,7 @@ struct Constants {
   __m512i zero;
   // For narrow():
   bool clamp_first = true, is_unsigned = false;
+  bool shifts = true, cuts_high = true;  // the zero point is not 0; the upper limit is below 127
   __m512i zero16, low_bytes, high_bytes;
 };
 
@@ -33,6 +34,7 @@ static inline Constants constants_of(const StepArgs& args) {
   c.zero = _mm512_set1_epi32(e.zero);
   c.clamp_first = !e.fits_int32;
   c.is_unsigned = args.output.type == DType::u8;
+  c.shifts = e.zero != 0, c.cuts_high = e.hi < 127;
   c.zero16 = _mm512_set1_epi16(static_cast<short>(e.zero));
   c.low_bytes = _mm512_set1_epi8(static_cast<char>(e.lo));
   c.high_bytes = _mm512_set1_epi8(static_cast<char>(e.hi));
@@ -40,22 +42,26 @@ static inline Constants constants_of(const StepArgs& args) {
 }
 
 // Rule 7 up to the integer: where the plan has proved that nothing overflows, narrow() does all of the clamping.
-static inline __m512i to_integer(const Constants& c, __m512i accumulator, __m512 multiplier) {
+__attribute__((always_inline)) static inline __m512i to_integer(const Constants& c, __m512i accumulator,
+                                                                __m512 multiplier) {
   const __m512 value = _mm512_mul_ps(_mm512_cvtepi32_ps(accumulator), multiplier);
   return _mm512_cvtps_epi32(c.clamp_first ? _mm512_min_ps(_mm512_max_ps(value, c.lo), c.hi) : value);
 }
 
 // Four vectors of to_integer() to 64 bytes, + zero and clamped. The packs work within 128-bit lanes: lane k holds
 // elements 4k to 4k + 3 of each vector, one vector after the other.
-static inline __m512i pack_bytes(const Constants& c, __m512i v0, __m512i v1, __m512i v2, __m512i v3) {
-  const __m512i a = _mm512_adds_epi16(_mm512_packs_epi32(v0, v1), c.zero16);
-  const __m512i b = _mm512_adds_epi16(_mm512_packs_epi32(v2, v3), c.zero16);
+__attribute__((always_inline)) static inline __m512i pack_bytes(const Constants& c, __m512i v0, __m512i v1, __m512i v2,
+                                                                __m512i v3) {
+  __m512i a = _mm512_packs_epi32(v0, v1), b = _mm512_packs_epi32(v2, v3);
+  if (c.shifts) a = _mm512_adds_epi16(a, c.zero16), b = _mm512_adds_epi16(b, c.zero16);
   if (c.is_unsigned) return _mm512_min_epu8(_mm512_max_epu8(_mm512_packus_epi16(a, b), c.low_bytes), c.high_bytes);
-  return _mm512_min_epi8(_mm512_max_epi8(_mm512_packs_epi16(a, b), c.low_bytes), c.high_bytes);
+  const __m512i bytes = _mm512_max_epi8(_mm512_packs_epi16(a, b), c.low_bytes);
+  return c.cuts_high ? _mm512_min_epi8(bytes, c.high_bytes) : bytes;
 }
 
 // The same in the vectors' own order. 9 instructions where vpmovsdb would take 8 and the clamps 8 more.
-static inline __m512i narrow(const Constants& c, __m512i v0, __m512i v1, __m512i v2, __m512i v3) {
+__attribute__((always_inline)) static inline __m512i narrow(const Constants& c, __m512i v0, __m512i v1, __m512i v2,
+                                                            __m512i v3) {
   const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
   return _mm512_permutexvar_epi32(order, pack_bytes(c, v0, v1, v2, v3));
 }

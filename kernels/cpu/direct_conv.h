@@ -228,6 +228,13 @@ __attribute__((noinline)) static void store_sums(const typename Traits::Sum (&su
   }
 }
 
+// Groups of K elements that Traits::multiply_add() takes at once: its vectors are then of so many.
+template <class Traits>
+constexpr std::int64_t kTogether = 1;
+template <class Traits>
+requires requires { Traits::kGroupsTogether; }
+constexpr std::int64_t kTogether<Traits> = Traits::kGroupsTogether;
+
 // One group of K elements of P pixels x B blocks. Where a register for each block's weights would leave none for the
 // inputs, the last block's stay in memory (Traits::kRegisters).
 template <class Traits, int P, int B, bool Pool>
@@ -271,10 +278,22 @@ requires(!requires { Traits::kTwoPixels; })
   for (std::int64_t row = 0; row < g.run_rows; ++row) {
     for (std::int64_t tap = 0; tap < g.run_taps; ++tap) {
       const std::byte* run = input + row * g.row_step + tap * g.tap_step;
-      for (std::int64_t group = 0; group < g.groups; ++group) {
+      for (std::int64_t group = 0; group < g.groups; group += kTogether<Traits>) {
         multiply_group<Traits, P, B, Pool>(sums, g, run, weights, block_stride);
-        run += Traits::kGroup * sizeof(typename Traits::Input);
-        weights += Traits::kLanes * Traits::kGroup;
+        run += kTogether<Traits> * Traits::kGroup * static_cast<std::int64_t>(sizeof(typename Traits::Input));
+        weights += kTogether<Traits> * Traits::kLanes * Traits::kGroup;
+      }
+    }
+  }
+  if constexpr (requires { &Traits::extras; }) {
+#pragma GCC unroll 4
+    for (int b = 0; b < B; ++b) {
+      const auto extras = Traits::extras(epilogue, channel + b * Traits::kLanes);
+      for (std::int32_t i = 0; i < extras.count; ++i) {
+        const auto w = Traits::load_extra(extras, i);
+        const std::byte* from = input + extras.offsets[i];
+#pragma GCC unroll 16
+        for (int p = 0; p < P; ++p) Traits::multiply_add_extra(sums[p][b], from + offset_of<P, Pool>(g, p), w);
       }
     }
   }

@@ -9,6 +9,11 @@
 namespace octet::kernels {
 namespace {
 
+// Where the next step's packed weights may begin.
+std::size_t round_up(std::size_t bytes) {
+  return (bytes + Tensor::kAlignment - 1) / Tensor::kAlignment * Tensor::kAlignment;
+}
+
 bool is_copy(const Pending& p) { return p.step.op == Op::concat && p.inputs.size() == 1; }
 
 }  // namespace
@@ -128,13 +133,31 @@ void Planner::finish(Program& program) {
   for (int i = 0; i < layout_.size(); ++i) program.slots.push_back(layout_.slot(i));
   program.sparse_blocks = layout_.sparse_blocks();
 
+  const auto args_of = [&](const Pending& p, std::vector<View>& inputs) {
+    for (const int input : p.inputs) inputs.push_back(program.slots[static_cast<std::size_t>(input)].view);
+    return StepArgs{inputs.data(), static_cast<std::int32_t>(inputs.size()),
+                    program.slots[static_cast<std::size_t>(p.output)].view, p.step.params.get(), nullptr};
+  };
+  // All packed weights are one block of memory: in large pages, where a system has them.
+  std::size_t weights = 0;
+  for (Pending& p : steps_) {
+    if (p.conv == nullptr || p.step.kind == Step::Kind::sites) continue;
+    std::vector<View> inputs;
+    p.step.packed_bytes = p.kernel.packed_bytes(args_of(p, inputs));
+    weights += round_up(p.step.packed_bytes);
+  }
+  const auto block = std::make_shared<Tensor>(DType::u8, Shape{static_cast<std::int64_t>(weights)});
+  std::byte* free = weights == 0 ? nullptr : block->raw();
   for (Pending& p : steps_) {
     p.step.inputs = p.inputs;
     p.step.output = p.output;
     std::vector<View> inputs;
-    for (const int input : p.inputs) inputs.push_back(program.slots[static_cast<std::size_t>(input)].view);
-    finish(p, {inputs.data(), static_cast<std::int32_t>(inputs.size()),
-               program.slots[static_cast<std::size_t>(p.output)].view, p.step.params.get(), nullptr});
+    const StepArgs args = args_of(p, inputs);
+    if (p.conv != nullptr && p.step.kind != Step::Kind::sites) {
+      p.conv->packed = Tensor(DType::u8, Shape{static_cast<std::int64_t>(p.step.packed_bytes)}, free, block);
+      free += round_up(p.step.packed_bytes);
+    }
+    finish(p, args);
     program.steps.push_back(std::move(p.step));
   }
 
@@ -148,8 +171,6 @@ void Planner::finish(Program& program) {
 void Planner::finish(Pending& p, const StepArgs& args) {
   if (p.step.kind == Step::Kind::sites) return;
   if (p.conv != nullptr) {
-    p.step.packed_bytes = p.kernel.packed_bytes(args);
-    p.conv->packed = Tensor(DType::u8, Shape{static_cast<std::int64_t>(p.step.packed_bytes)});
     p.kernel.pack(args, p.weights.raw(), p.conv->packed.raw());
     // Weights that lie in a file need not stay in memory beside their packed form.
     if (p.weights.is_view()) not_needed_soon({p.weights.raw(), p.weights.bytes()});

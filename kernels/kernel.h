@@ -34,6 +34,8 @@ struct Kernel {
   bool reads_halo = false;
   // Can apply a 2x2 max-pool of stride 2 to its result before storing it (ConvParams::fused_max_pool).
   bool fuses_max_pool = false;
+  // Can add a residual to its result before storing it (ConvParams::residual).
+  bool fuses_add = false;
   Tile (*tile)(const StepArgs& args) = nullptr;  // null where blocks of registers mean nothing
 };
 

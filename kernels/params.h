@@ -27,6 +27,15 @@ struct Epilogue {
   bool fits_int32 = false;
 };
 
+// A residual that is added to a convolution's own result before it is stored (rule 11): the step's second input, as
+// large as its output and with the same strides. `own` is the multiplier of the convolution's integers, which are
+// quantised first by its Epilogue.
+struct Residual {
+  bool any = false;
+  float own = 0, other = 0;
+  std::int32_t zero_other = 0, zero_out = 0, lo = -127, hi = 127;
+};
+
 // conv2d_s8, depthwise_s8, linear_s8, sparse_conv_s8 and their f32 twins. For linear, the window is 1x1 and the input
 // view's (h, w, c) are the features in the order in which the weights were packed.
 struct ConvParams {
@@ -39,6 +48,7 @@ struct ConvParams {
   bool fused_max_pool = false;    // the output is the 2x2 max-pool, stride 2, of the convolution's
   const void* weights = nullptr;  // packed by the variant's own pack()
   Epilogue epilogue;              // s8
+  Residual residual;              // s8; only for kernels with Kernel::fuses_add
   const float* bias = nullptr;    // f32; never null there
   float lo = 0, hi = 0;           // f32: the activation's clamp (infinite where there is none)
 };

@@ -21,7 +21,29 @@ struct Constants {
   bool clamp_first = true, is_unsigned = false;
   bool shifts = true, cuts_high = true;  // the zero point is not 0; the upper limit is below 127
   __m512i zero16, low_bytes, high_bytes;
+  // ConvParams::residual: (r - zero) * other = r * other + start, which is exact (rule 11).
+  bool adds = false, residual_is_unsigned = false;
+  std::int64_t to_residual = 0;  // bytes from an output to its residual
+  __m512 own, other, start, sum_hi;
 };
+
+// What pack_bytes() needs to know of the integers that are stored.
+static inline void set_limits(Constants& c, std::int32_t lo, std::int32_t hi, std::int32_t zero) {
+  c.shifts = zero != 0, c.cuts_high = hi < 127;
+  c.zero16 = _mm512_set1_epi16(static_cast<short>(zero));
+  c.low_bytes = _mm512_set1_epi8(static_cast<char>(lo));
+  c.high_bytes = _mm512_set1_epi8(static_cast<char>(hi));
+}
+
+static inline void set_residual(Constants& c, const StepArgs& args, const Residual& r) {
+  c.adds = true;
+  c.residual_is_unsigned = args.inputs[1].type == DType::u8;
+  c.to_residual = args.inputs[1].data - args.output.data;
+  c.own = _mm512_set1_ps(r.own), c.other = _mm512_set1_ps(r.other);
+  c.start = _mm512_set1_ps(-static_cast<float>(r.zero_other) * r.other);
+  c.sum_hi = _mm512_set1_ps(static_cast<float>(r.hi - r.zero_out));
+  set_limits(c, r.lo, r.hi, r.zero_out);
+}
 
 static inline Constants constants_of(const StepArgs& args) {
   const Epilogue& e = static_cast<const ConvParams*>(args.params)->epilogue;
@@ -34,10 +56,9 @@ static inline Constants constants_of(const StepArgs& args) {
   c.zero = _mm512_set1_epi32(e.zero);
   c.clamp_first = !e.fits_int32;
   c.is_unsigned = args.output.type == DType::u8;
-  c.shifts = e.zero != 0, c.cuts_high = e.hi < 127;
-  c.zero16 = _mm512_set1_epi16(static_cast<short>(e.zero));
-  c.low_bytes = _mm512_set1_epi8(static_cast<char>(e.lo));
-  c.high_bytes = _mm512_set1_epi8(static_cast<char>(e.hi));
+  set_limits(c, e.lo, e.hi, e.zero);
+  const Residual& residual = static_cast<const ConvParams*>(args.params)->residual;
+  if (residual.any) set_residual(c, args, residual);
   return c;
 }
 
@@ -46,6 +67,26 @@ __attribute__((always_inline)) static inline __m512i to_integer(const Constants&
                                                                 __m512 multiplier) {
   const __m512 value = _mm512_mul_ps(_mm512_cvtepi32_ps(accumulator), multiplier);
   return _mm512_cvtps_epi32(c.clamp_first ? _mm512_min_ps(_mm512_max_ps(value, c.lo), c.hi) : value);
+}
+
+// The same with the residual of 16 channels added, whose bytes are at `from`: rule 7 in full, then rule 11. (A sum far
+// below becomes the smallest integer, which pack_bytes() clamps.)
+__attribute__((always_inline)) static inline __m512i to_sum(const Constants& c, __m512i accumulator, __m512 multiplier,
+                                                            const std::byte* from) {
+  const __m512 value = _mm512_mul_ps(_mm512_cvtepi32_ps(accumulator), multiplier);
+  const __m512 own = _mm512_cvtepi32_ps(_mm512_cvtps_epi32(_mm512_min_ps(_mm512_max_ps(value, c.lo), c.hi)));
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
+  const __m512i other = c.residual_is_unsigned ? _mm512_cvtepu8_epi32(bytes) : _mm512_cvtepi8_epi32(bytes);
+  const __m512 sum = _mm512_fmadd_ps(own, c.own, _mm512_fmadd_ps(_mm512_cvtepi32_ps(other), c.other, c.start));
+  return _mm512_cvtps_epi32(_mm512_min_ps(sum, c.sum_hi));
+}
+
+// `out` is where the vector's first byte will be stored.
+template <bool Adds>
+__attribute__((always_inline)) static inline __m512i to_integer(const Constants& c, __m512i accumulator,
+                                                                __m512 multiplier, const std::byte* out) {
+  if constexpr (Adds) return to_sum(c, accumulator, multiplier, out + c.to_residual);
+  return to_integer(c, accumulator, multiplier);
 }
 
 // Four vectors of to_integer() to 64 bytes, + zero and clamped. The packs work within 128-bit lanes: lane k holds
@@ -83,21 +124,21 @@ static inline void store_floats(const Constants& c, Get get, std::byte* const* o
   }
 }
 
-template <int Blocks, class Get>
-static inline void store_pixels(const Constants& constants, Get get, std::byte* const* out, std::int64_t count,
-                                std::int64_t channel, std::int64_t channels) {
-  if (constants.form == Epilogue::Form::real)
-    return store_floats<Blocks>(constants, get, out, count, channel, channels);
+template <int Blocks, bool Adds, class Get>
+static inline void store_bytes(const Constants& constants, Get get, std::byte* const* out, std::int64_t count,
+                               std::int64_t channel, std::int64_t channels) {
   // A copy that nothing points to stays in registers: bytes that are stored might be anybody's.
   const Constants c = constants;
   const __m512 m0 = _mm512_loadu_ps(c.multiplier + channel),
                m1 = _mm512_loadu_ps(c.multiplier + channel + (Blocks > 1 ? 16 : 0));
+  const auto integer = [&](std::int64_t p, int block, __m512 m) __attribute__((always_inline)) {
+    return to_integer<Adds>(c, get(p, block), m, out[p] + channel + 16 * block);
+  };
   if constexpr (Blocks == 4) {
     const __m512 m2 = _mm512_loadu_ps(c.multiplier + channel + 32), m3 = _mm512_loadu_ps(c.multiplier + channel + 48);
     const __mmask64 mask = channels == 64 ? ~0ull : (1ull << channels) - 1;
     for (std::int64_t p = 0; p < count; ++p) {
-      const __m512i bytes = narrow(c, to_integer(c, get(p, 0), m0), to_integer(c, get(p, 1), m1),
-                                   to_integer(c, get(p, 2), m2), to_integer(c, get(p, 3), m3));
+      const __m512i bytes = narrow(c, integer(p, 0, m0), integer(p, 1, m1), integer(p, 2, m2), integer(p, 3, m3));
       if (channels == 64) {
         _mm512_storeu_si512(out[p] + channel, bytes);
       } else {
@@ -106,8 +147,7 @@ static inline void store_pixels(const Constants& constants, Get get, std::byte* 
     }
   } else if constexpr (Blocks == 2) {
     const auto bytes_of = [&](std::int64_t p, std::int64_t p1) __attribute__((always_inline)) {
-      return narrow(c, to_integer(c, get(p, 0), m0), to_integer(c, get(p, 1), m1), to_integer(c, get(p1, 0), m0),
-                    to_integer(c, get(p1, 1), m1));
+      return narrow(c, integer(p, 0, m0), integer(p, 1, m1), integer(p1, 0, m0), integer(p1, 1, m1));
     };
     const __mmask32 mask = channels == 32 ? ~0u : (1u << channels) - 1;
     std::int64_t p = 0;
@@ -129,8 +169,7 @@ static inline void store_pixels(const Constants& constants, Get get, std::byte* 
     for (std::int64_t p = 0; p < count; p += 4) {
       const std::int64_t p1 = p + 1 < count ? p + 1 : last, p2 = p + 2 < count ? p + 2 : last,
                          p3 = p + 3 < count ? p + 3 : last;
-      const __m512i bytes = narrow(c, to_integer(c, get(p, 0), m0), to_integer(c, get(p1, 0), m0),
-                                   to_integer(c, get(p2, 0), m0), to_integer(c, get(p3, 0), m0));
+      const __m512i bytes = narrow(c, integer(p, 0, m0), integer(p1, 0, m0), integer(p2, 0, m0), integer(p3, 0, m0));
       const __m128i of[4] = {_mm512_castsi512_si128(bytes), _mm512_extracti32x4_epi32(bytes, 1),
                              _mm512_extracti32x4_epi32(bytes, 2), _mm512_extracti32x4_epi32(bytes, 3)};
       const std::int64_t pixels[4] = {p, p1, p2, p3};
@@ -145,6 +184,14 @@ static inline void store_pixels(const Constants& constants, Get get, std::byte* 
       }
     }
   }
+}
+
+template <int Blocks, class Get>
+static inline void store_pixels(const Constants& c, Get get, std::byte* const* out, std::int64_t count,
+                                std::int64_t channel, std::int64_t channels) {
+  if (c.form == Epilogue::Form::real) return store_floats<Blocks>(c, get, out, count, channel, channels);
+  if (c.adds) return store_bytes<Blocks, true>(c, get, out, count, channel, channels);
+  return store_bytes<Blocks, false>(c, get, out, count, channel, channels);
 }
 
 }  // namespace octet::kernels::avx512

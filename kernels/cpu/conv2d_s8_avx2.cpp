@@ -231,7 +231,7 @@ std::size_t scratch_bytes(const StepArgs& args) {
 
 void run(const StepArgs& args, std::int64_t first, std::int64_t last, void* scratch) {
   if (fits_bytes(args)) return run_bytes(args, first, last);
-  View input = args.inputs[0];
+  const View& input = args.inputs[0];
   const direct::Span span = direct::input_span(args);
   auto* to = static_cast<std::int16_t*>(scratch);
   const bool is_unsigned = input.type == DType::u8;
@@ -240,10 +240,8 @@ void run(const StepArgs& args, std::int64_t first, std::int64_t last, void* scra
     const __m256i words = is_unsigned ? _mm256_cvtepu8_epi16(bytes) : _mm256_cvtepi8_epi16(bytes);
     _mm256_store_si256(reinterpret_cast<__m256i*>(to + i), words);
   }
-  input.data = reinterpret_cast<std::byte*>(to - span.first);
-  StepArgs wide = args;
-  wide.inputs = &input;
-  direct::run<Wide>(wide, first, last, nullptr);
+  const direct::Redirected wide(args, reinterpret_cast<std::byte*>(to - span.first));
+  direct::run<Wide>(wide.args, first, last, nullptr);
 }
 
 }  // namespace
@@ -260,6 +258,7 @@ const Kernel conv2d_s8_avx2 = {
     .scratch_bytes = scratch_bytes,
     .reads_halo = true,
     .fuses_max_pool = true,
+    .fuses_add = true,
     .tile = tile,
 };
 

@@ -38,6 +38,7 @@ const Kernel conv2d_s8_avx512vnni = {
     .scratch_bytes = scratch_bytes,
     .reads_halo = true,
     .fuses_max_pool = true,
+    .fuses_add = true,
     .tile = tile,
 };
 

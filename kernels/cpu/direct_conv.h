@@ -43,7 +43,8 @@ namespace octet::kernels::direct {
 [[maybe_unused]] static bool is_narrow(const StepArgs& args) {
   const auto& p = *static_cast<const ConvParams*>(args.params);
   const bool one_run = p.window.dilation_w == 1 && args.inputs[0].stride_w == args.inputs[0].c;
-  return args.output.c <= 4 && one_run && p.window.kernel_w * args.inputs[0].c >= 64 && !p.fused_max_pool;
+  return args.output.c <= 4 && !p.residual.any && one_run && p.window.kernel_w * args.inputs[0].c >= 64 &&
+         !p.fused_max_pool;
 }
 
 // The bytes of an 8-bit input that a step reads, halo included: kernels that change their inputs' form do it once for
@@ -62,6 +63,20 @@ struct Span {
   const std::int64_t last = (in.n - 1) * in.stride_n + last_y * in.stride_h + last_x * in.stride_w + in.c;
   return {first, last - first};
 }
+
+// A step whose first input lies elsewhere, in another form; a residual stays where it is.
+struct Redirected {
+  View inputs[2];
+  StepArgs args;
+
+  Redirected(const StepArgs& from, std::byte* data) : args(from) {
+    inputs[0] = from.inputs[0];
+    if (from.input_count > 1) inputs[1] = from.inputs[1];
+    inputs[0].data = data;
+    args.inputs = inputs;
+  }
+  Redirected(const Redirected&) = delete;
+};
 
 // The shape of the loops, derived from a step's views.
 struct Geometry {

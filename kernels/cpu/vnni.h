@@ -61,15 +61,12 @@ template <template <bool> class Traits>
 static void run(const StepArgs& args, std::int64_t first, std::int64_t last, void* scratch) {
   if (!flips(args)) return run_as<Traits<false>>(args, first, last);
   if (!flips_ahead<Traits>(args)) return run_as<Traits<true>>(args, first, last);
-  View input = args.inputs[0];
+  const std::byte* from = args.inputs[0].data;
   const direct::Span span = direct::input_span(args);
   auto* to = static_cast<std::byte*>(scratch);
   constexpr std::int64_t kStep = 4 * Traits<true>::kLanes;  // less than a vector past the end is readable
-  for (std::int64_t i = 0; i < span.count; i += kStep) Traits<true>::flip(input.data + span.first + i, to + i);
-  input.data = to - span.first;
-  StepArgs flipped = args;
-  flipped.inputs = &input;
-  run_as<Traits<false>>(flipped, first, last);
+  for (std::int64_t i = 0; i < span.count; i += kStep) Traits<true>::flip(from + span.first + i, to + i);
+  run_as<Traits<false>>(direct::Redirected(args, to - span.first).args, first, last);
 }
 
 template <template <bool> class Traits>
@@ -84,6 +81,7 @@ static constexpr Kernel convolution(const char* isa) {
           .scratch_bytes = scratch_bytes<Traits>,
           .reads_halo = true,
           .fuses_max_pool = true,
+          .fuses_add = true,
           .tile = direct::tile<Traits<false>>};
 }
 

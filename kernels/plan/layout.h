@@ -28,6 +28,7 @@ namespace octet::kernels {
 
 struct Halo {
   int top = 0, left = 0, bottom = 0, right = 0;
+  bool operator==(const Halo&) const = default;
   bool any() const { return top + left + bottom + right > 0; }
   void include(const Halo& other);
 };

@@ -340,8 +340,10 @@ std::shared_ptr<const Program> Planner::run() {
   make_output();
 
   share_concats();
+  fuse_adds();
   share_adds();
   request_halos();
+  align_residuals();
   insert_halo_fills();
 
   auto program = std::make_shared<Program>();

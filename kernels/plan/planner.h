@@ -65,10 +65,12 @@ class Planner {
 
   // 2. memory
   void share_concats();
+  void fuse_adds();
   void share_adds();
   bool shareable(int value) const;
   bool fits_as_slice(int from, int slice) const;
   void request_halos();
+  void align_residuals();
   void insert_halo_fills();
   void finish(Program& program);
   void finish(Pending& pending, const StepArgs& args);

@@ -22,6 +22,8 @@ struct Selection {
   bool reads_halo() const { return cpu != nullptr && cpu->reads_halo; }
   bool fuses_max_pool() const { return gpu != nullptr ? gpu->fuses_max_pool : cpu->fuses_max_pool; }
 
+  bool fuses_add() const { return cpu != nullptr && cpu->fuses_add; }
+
   // Sets the step's variant, note and functions.
   void put_into(Step& step) const;
   // With the final views. packed_bytes and pack only for steps with weights; scratch_bytes is 0 where none is needed.

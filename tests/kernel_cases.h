@@ -79,7 +79,12 @@ inline void integer_parts(Case& test, ConvOwner& owner, Random& random, std::int
   fill_integers(in, random, lo, hi);
   test.pad_value = p.zero_in;
   test.weights = Tensor(DType::s8, Shape{test.output.c, depth});
-  for (std::int8_t& w : test.weights.span<std::int8_t>()) w = static_cast<std::int8_t>(random.between(-127, 127));
+  // Mostly small weights (as a network's are), whose neighbours' products some kernels add in 16 bits, or of any size.
+  const bool small = random.chance(0.5);
+  for (std::int8_t& w : test.weights.span<std::int8_t>()) {
+    const int most = small && random.chance(0.97) ? 40 : 127;
+    w = static_cast<std::int8_t>(random.between(-most, most));
+  }
 
   const double spread = std::sqrt(static_cast<double>(depth)) * 5000;  // about one deviation of the sums
   owner.bias.resize(padded(test.output.c)), owner.multiplier.resize(padded(test.output.c));
@@ -251,7 +256,9 @@ inline std::vector<Case> convolutions(const Kernel& reference, Random& random, b
               {1, 9, 112, 3, 32, Window::square(3, 2, 1)},   {1, 7, 7, 64, 48, Window::square(3, 1, 1)},
               {1, 5, 14, 128, 130, Window::square(3, 1, 1)}, {1, 9, 56, 64, 70, Window::square(3, 2, 1)},
               {1, 8, 28, 128, 33, Window::square(1, 2)},     {2, 7, 7, 160, 200, Window::square(1)},
-              {1, 14, 14, 96, 576, Window::square(1)}};
+              {1, 14, 14, 96, 576, Window::square(1)},       {1, 7, 7, 130, 64, Window::square(3, 1, 1)},
+              {2, 7, 7, 1024, 64, Window::square(1)},        {1, 5, 30, 100, 128, Window::square(3, 2, 1)},
+              {1, 14, 14, 600, 192, Window::square(1, 2)}};
   }
   for (const ConvShape& s : layers) {
     for (int i = 0; i < 2; ++i) cases.push_back(conv_case(reference, random, s));

@@ -255,10 +255,17 @@ bool Lowering::integer_weights(QNode& node, const Node& source, EdgeId output) {
   const auto of_channel = [&](std::size_t c) { return weight.span<float>().subspan(c * per_channel, per_channel); };
   const bool per_tensor = ranges_->weights == Granularity::tensor;
   const float amax = amax_of(weight.span<float>());
+  const auto limits = ranges_->weight_amax.find(source.name);
+  require(limits == ranges_->weight_amax.end() || limits->second.size() == node.weight_step.size(),
+          "{}: the ranges hold the amax of {} channels of its weights, it has {}", source.name,
+          limits == ranges_->weight_amax.end() ? 0 : limits->second.size(), channels);
+  const auto channel_amax = [&](std::size_t c) {
+    return limits == ranges_->weight_amax.end() ? amax_of(of_channel(c)) : limits->second[c];
+  };
   const float largest_bias = source.has("bias") ? amax_of(source.parameter("bias").span<float>()) : 0.0f;
   for (std::size_t c = 0; !notebook && c < node.weight_step.size(); ++c) {
     node.weight_step[c] = per_tensor ? arithmetic::weight_step(amax, largest_bias, in.step)
-                                     : arithmetic::weight_step(amax_of(of_channel(c)), bias_of(c), in.step);
+                                     : arithmetic::weight_step(channel_amax(c), bias_of(c), in.step);
     const float inverse = arithmetic::inverse_step(node.weight_step[c]);
     quantise_weights(of_channel(c), inverse, node.weight.span<std::int8_t>().subspan(c * per_channel, per_channel));
     const auto bias = static_cast<float>(bias_of(c) + bias_correction(source, c, node));

@@ -64,6 +64,27 @@ void read_histogram(const json& e, EdgeRange& r) {
           "edge '{}': its histogram is broken", r.observer);
 }
 
+using ByLayer = std::map<std::string, std::vector<float>>;
+
+// One layer a line; nothing where there are none.
+std::string by_layer_json(const char* key, const ByLayer& values) {
+  if (values.empty()) return {};
+  std::string text = fmt::format("  \"{}\": {{\n", key);
+  const char* separator = "";
+  for (const auto& [layer, numbers] : values) {
+    text += fmt::format("{}    {}: [{:.9g}]", separator, json(layer).dump(), fmt::join(numbers, ","));
+    separator = ",\n";
+  }
+  return text + "\n  },\n";
+}
+
+void check_numbers(const ByLayer& values, const char* what, float least) {
+  for (const auto& [layer, numbers] : values) {
+    const bool fine = std::ranges::all_of(numbers, [&](float v) { return std::isfinite(v) && v >= least; });
+    require(fine && !numbers.empty(), "the {} of '{}' are not such numbers", what, printable(layer));
+  }
+}
+
 EdgeRange edge_from_json(const json& e) {
   EdgeRange r;
   r.observer = e.at("name").get<std::string>();
@@ -104,8 +125,8 @@ const EdgeRange* Ranges::find(std::string_view observer) const {
 void Ranges::check(const Graph& graph) const {
   require(model == graph.name(), "these ranges are of '{}', the model is '{}'", model, graph.name());
   for (const Edge& edge : graph.edges()) {
-    require(edge.observer.empty() || find(edge.observer) != nullptr, "the ranges of '{}' lack the edge '{}'", model,
-            edge.observer);
+    require(partial || edge.observer.empty() || find(edge.observer) != nullptr, "the ranges of '{}' lack the edge '{}'",
+            model, edge.observer);
   }
   require(preset != Preset::notebook || scheme == Scheme::symmetric, "the notebook's arithmetic has no zero points");
   for (const EdgeRange& range : edges) {
@@ -148,14 +169,10 @@ std::string to_json(const Ranges& r) {
   if (r.share_add_range) text += "  \"share_add_range\": true,\n";
   if (r.add_observer != "output") text += fmt::format("  \"add_observer\": {},\n", json(r.add_observer).dump());
   if (r.equalized) text += "  \"equalized\": true,\n";
-  const char* separator = "  \"input_means\": {\n";
-  for (const auto& [layer, means] : r.input_means) {
-    text += fmt::format("{}    {}: [{:.9g}]", separator, json(layer).dump(), fmt::join(means, ","));
-    separator = ",\n";
-  }
-  if (!r.input_means.empty()) text += "\n  },\n";
+  if (r.partial) text += "  \"partial\": true,\n";
+  text += by_layer_json("input_means", r.input_means) + by_layer_json("weight_amax", r.weight_amax);
   text += "  \"edges\": [";
-  separator = "\n";
+  const char* separator = "\n";
   for (const EdgeRange& e : r.edges) {
     text += fmt::format(
         "{}    {{\"name\": {}, \"amax\": {:.9g}, \"min\": {:.9g}, \"max\": {:.9g}, \"step\": {:.9g}, \"zero\": {}, "
@@ -184,11 +201,11 @@ Ranges ranges_from_json(const std::string& text, const std::string& where) {
     r.reduce_range = j.value("reduce_range", false), r.share_add_range = j.value("share_add_range", false);
     r.add_observer = j.value("add_observer", "output");
     r.equalized = j.value("equalized", false);
+    r.partial = j.value("partial", false);
     r.input_means = j.value("input_means", r.input_means);
-    for (const auto& [layer, means] : r.input_means) {
-      const bool finite = std::ranges::all_of(means, [](float m) { return std::isfinite(m); });
-      require(finite && !means.empty(), "the input means of '{}' are not numbers", printable(layer));
-    }
+    r.weight_amax = j.value("weight_amax", r.weight_amax);
+    check_numbers(r.input_means, "input means", std::numeric_limits<float>::lowest());
+    check_numbers(r.weight_amax, "weights' amax", 0);
     r.images = j.at("images").get<std::int64_t>();
     require(r.images >= 0, "{} images", r.images);
     r.seeded = j.value("seeded", false);

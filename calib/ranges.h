@@ -45,6 +45,10 @@ struct Ranges {
   // --bias-correct: the mean of each channel of a layer's input, by layer; its bias is corrected by what rounding the
   // weights does to that mean. Empty: no correction.
   std::map<std::string, std::vector<float>> input_means;
+  // The largest magnitude that each output channel's weights are rounded with, by layer, where a checkpoint says so
+  // (its weights were trained under that limit); other layers: what their weights are. Larger weights are clipped.
+  std::map<std::string, std::vector<float>> weight_amax;
+  bool partial = false;     // some observed edges have no range: the layers around them run in floats
   std::int64_t images = 0;  // how many calibrated
   bool seeded = false;      // made from seeded weights and inputs: good for speed only
   std::string data;         // marks of the samples, so that a score on the same ones can be marked (models/dataset.h)
@@ -52,7 +56,7 @@ struct Ranges {
   std::vector<EdgeRange> edges;
 
   const EdgeRange* find(std::string_view observer) const;  // null: none
-  // Throws Error unless the ranges are for this model and have exactly its observers.
+  // Throws Error unless the ranges are for this model and have exactly its observers (`partial`: no others).
   void check(const Graph& graph) const;
 };
 

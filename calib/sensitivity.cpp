@@ -1,6 +1,7 @@
 #include "calib/sensitivity.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
@@ -124,21 +125,69 @@ Sensitivity analyse(const Graph& graph, const Ranges& ranges, const Measure& mea
   return result;
 }
 
+namespace {
+
+// The ranking without blocks, and without layers that only move integers: those in float change nothing.
+std::vector<LayerSensitivity> layers_that_compute(const Graph& graph, const Sensitivity& sensitivity) {
+  std::vector<LayerSensitivity> order = sensitivity.ranked();
+  std::erase_if(order, [&](const LayerSensitivity& layer) {
+    const auto node = std::ranges::find(graph.nodes(), layer.name, &Node::name);
+    return layer.block || (node != graph.nodes().end() && moves_values(node->op));
+  });
+  return order;
+}
+
+// What is left of a sufficient list when every layer is dropped that the others do without; and where few came into
+// question, the smallest sufficient choice of them.
+template <class With>
+AutoIgnore fewer(AutoIgnore found, const With& with, double floor) {
+  constexpr std::size_t kFew = 6;  // 2^6 choices
+  std::vector<std::string> few = found.layers;
+  few.resize(std::min(few.size(), kFew));
+  for (std::size_t i = found.layers.size(); i-- > 0 && found.layers.size() > 1;) {
+    std::vector<std::string> others = found.layers;
+    others.erase(others.begin() + static_cast<std::ptrdiff_t>(i));
+    AutoIgnore tried = with(std::move(others));
+    if (tried.reached.score() > floor) found = std::move(tried);
+  }
+  for (std::size_t size = 2; size < found.layers.size();
+       ++size) {  // (no single layer is better than the ranking's first)
+    for (unsigned chosen = 0; chosen < 1u << few.size(); ++chosen) {
+      if (static_cast<std::size_t>(std::popcount(chosen)) != size) continue;
+      std::vector<std::string> layers;
+      for (std::size_t i = 0; i < few.size(); ++i) {
+        if ((chosen >> i & 1) != 0) layers.push_back(few[i]);
+      }
+      AutoIgnore tried = with(std::move(layers));
+      if (tried.reached.score() > floor) return tried;
+    }
+  }
+  return found;
+}
+
+}  // namespace
+
 AutoIgnore choose_ignored(const Graph& graph, const Ranges& ranges, const Sensitivity& sensitivity,
                           const Measure& measure, double points) {
   require(sensitivity.mode == SensitivityMode::leave_out, "layers to ignore are chosen from a leave-out analysis");
   const double floor = sensitivity.fp32.score() - points;
   AutoIgnore result{.reached = sensitivity.int8};
   if (result.reached.score() > floor) return result;
-  std::vector<LayerSensitivity> order = sensitivity.ranked();
-  std::erase_if(order, [](const LayerSensitivity& l) { return l.block; });
-  Ranges tried = ranges;
+  const auto with = [&](std::vector<std::string> layers) {
+    Ranges tried = ranges;
+    for (const std::string& layer : layers) tried.ignore.push_back(exactly(layer));
+    return AutoIgnore{std::move(layers), measure(quantise(graph, tried))};
+  };
+  const std::vector<LayerSensitivity> order = layers_that_compute(graph, sensitivity);
   for (const LayerSensitivity& layer : order) {
     result.layers.push_back(layer.name);
-    tried.ignore.push_back(exactly(layer.name));
     // The first of the ranking is measured already.
-    result.reached = result.layers.size() == 1 ? layer.measured : measure(quantise(graph, tried));
-    if (result.reached.score() > floor) return result;
+    if (result.layers.size() == 1) {
+      result.reached = layer.measured;
+    } else {
+      result = with(std::move(result.layers));
+    }
+    if (result.reached.score() > floor) return fewer(std::move(result), with, floor);
   }
   fail("--auto-ignore {}: with all {} layers in float the score is {:.2f}, the float network's {:.2f}", points,
        order.size(), result.reached.score(), sensitivity.fp32.score());

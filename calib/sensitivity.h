@@ -66,8 +66,10 @@ struct SensitivityOptions {  // which networks analyse() measures
 Sensitivity analyse(const Graph& graph, const Ranges& ranges, const Measure& measure, const SensitivityOptions& options,
                     const SensitivityProgress& progress = nullptr);
 
-// The fewest layers to leave in float so that the score falls less than `points` below the float network's: none; else
-// the best single one; else the first k of the ranking, k = 2, 3, ... Returns expressions for Ranges::ignore. Throws
+// The layers to leave in float so that the score falls less than `points` below the float network's, as few as are
+// found: none; else the best single one; else the first k of the ranking, k = 2, 3, ..., without those that the others
+// then do without; and of the first six of these k the smallest choice that suffices, if it is smaller still. (Fewest
+// of all would take a measurement of every subset.) Layers that only move integers, as pools do, are not asked. Throws
 // Error when all layers together do not suffice.
 struct AutoIgnore {
   std::vector<std::string> layers;  // names

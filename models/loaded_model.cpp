@@ -51,6 +51,7 @@ void load_weights(LoadedModel& model, const LoadOptions& options) {
   const bool adapts = model.info->in_graph_layout != nullptr;
   const StateDict checkpoint = read_state_dict(*path);
   const std::vector<std::string> extra = naming(*path, [&] {
+    if (model.info->ranges_in != nullptr) model.ranges = model.info->ranges_in(checkpoint, *model.graph);
     return model.graph->load(adapts ? model.info->in_graph_layout(checkpoint, *model.graph) : checkpoint);
   });
   if (!extra.empty()) {
@@ -85,7 +86,7 @@ void find_ranges(LoadedModel& model, const LoadOptions& options) {
   const auto path = options.ranges ? options.ranges
                     : shipped      ? shipped_file(model.name + "/ranges.json")
                                    : std::nullopt;
-  if (!path) return;
+  if (!path) return;  // or what the weights brought with them
   model.ranges = calib::load_ranges(*path);
   naming(*path, [&] { model.ranges->check(*model.graph); });
 }

@@ -4,6 +4,7 @@
 
 #include "models/catdog/catdog.h"
 #include "models/centerpoint/centerpoint.h"
+#include "models/centerpoint/quantised_checkpoint.h"
 #include "models/centerpoint/seeded.h"
 #include "models/efficientnet_lite0/efficientnet_lite0.h"
 #include "models/mobilenet_v2/mobilenet_v2.h"
@@ -58,6 +59,7 @@ const std::vector<ModelInfo>& table() {
        .in_graph_layout = in_graph_layout,
        .seed = [](Graph& graph, const BuildOptions& o,
                   std::uint64_t seed) { seed_centerpoint(graph, o.points.value_or(CenterPointConfig{}), seed); },
+       .ranges_in = ranges_in,
        .ships_for = [](const BuildOptions& o) { return !o.points || same_scale(*o.points, CenterPointConfig{}); }},
   };
   return models;

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "calib/ranges.h"
 #include "models/centerpoint/config.h"
 #include "models/preprocess.h"
 #include "runtime/graph.h"
@@ -36,6 +37,8 @@ struct ModelInfo {  // one row of the table in registry.cpp
   // layers alone would leave without boxes.
   StateDict (*in_graph_layout)(const StateDict& checkpoint, const Graph& graph) = nullptr;
   void (*seed)(Graph& graph, const BuildOptions& o, std::uint64_t seed) = nullptr;
+  // Ranges that a checkpoint holds beside its weights; none: null or no such checkpoint.
+  std::optional<calib::Ranges> (*ranges_in)(const StateDict& checkpoint, const Graph& graph) = nullptr;
   // Whether the shipped weights are for the network that these options build; null: always.
   bool (*ships_for)(const BuildOptions& o) = nullptr;
 };

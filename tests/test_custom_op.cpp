@@ -59,6 +59,40 @@ Graph network(bool integers, bool padded = false) {
   return g;
 }
 
+// x + y, of inputs that share a quantiser or have one each.
+class Sum final : public CustomOp {
+ public:
+  explicit Sum(bool share) : share_(share) {}
+  std::string name() const override { return "sum"; }
+  Shape infer_shape(std::span<const Shape> inputs) const override { return inputs[0]; }
+  bool shares_input_range() const override { return share_; }
+  Row real() const override {
+    return [](std::span<const View> in, const View& out, std::int64_t n, std::int64_t y) {
+      for (int x = 0; x < out.w; ++x) {
+        for (int c = 0; c < out.c; ++c)
+          *out.at<float>(n, y, x, c) = *in[0].at<float>(n, y, x, c) + *in[1].at<float>(n, y, x, c);
+      }
+    };
+  }
+  Row integer(std::span<const QuantParams>, const QuantParams&) const override { return nullptr; }
+
+ private:
+  bool share_;
+};
+
+// The sum of an image and of itself through a convolution that makes it larger.
+Graph network_of_sum(bool share) {
+  Graph g("sum");
+  const EdgeId image = g.observe(g.input("input", Shape{2, 6, 5}), "input");
+  const EdgeId large = g.observe(g.conv2d("conv", image, 2, {.window = Window::square(3, 1, 1)}), "large");
+  g.set_output(g.custom("sum", std::make_shared<Sum>(share), {large, image}));
+  g.seed_weights(1);
+  for (Parameter& p : g.node(0).parameters) {
+    for (float& w : p.value.span<float>()) w *= 8;
+  }
+  return g;
+}
+
 Tensor batch_of(int n) {
   Tensor batch(DType::f32, Shape{n, 2, 6, 5});
   for (std::size_t i = 0; i < batch.span<float>().size(); ++i) {
@@ -141,4 +175,12 @@ TEST_CASE("the example: three inputs with one range or their own, exact against 
   CHECK(result.status == 0);
   CHECK(result.out.find("shared") < result.out.find("separate"));
   CHECK(result.out.find("custom_s8_reference (int8)") != std::string::npos);
+}
+
+TEST_CASE("inputs of an operation that asks for it share one range, that of both; else each has its own") {
+  const calib::Ranges own = ranges_of(network_of_sum(false)), shared = ranges_of(network_of_sum(true));
+  CHECK(own.find("large")->amax > 2 * own.find("input")->amax);
+  CHECK(shared.find("large")->quant.step == own.find("large")->quant.step);
+  CHECK(shared.find("input")->quant.step == own.find("large")->quant.step);
+  CHECK(own.find("input")->quant.step < own.find("large")->quant.step / 2);
 }

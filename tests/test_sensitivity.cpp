@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <filesystem>
 
@@ -195,6 +196,19 @@ TEST_CASE("auto-ignore leaves the bad layer in float and no other") {
   CHECK(more.layers.size() > 1);
   CHECK(more.layers.front() == "stage10.a");
   CHECK(s.fp32.score() - more.reached.score() < loss_best / 2);
+  // Every choice of layers: none with fewer suffices.
+  std::vector<std::string> layers;
+  for (const LayerSensitivity& l : s.layers) {
+    if (!l.block) layers.push_back(l.name);
+  }
+  for (unsigned chosen = 0; chosen < 1u << layers.size(); ++chosen) {
+    if (static_cast<std::size_t>(std::popcount(chosen)) >= more.layers.size()) continue;
+    Ranges tried = bench.ranges;
+    for (std::size_t i = 0; i < layers.size(); ++i) {
+      if ((chosen >> i & 1) != 0) tried.ignore.push_back(exactly(layers[i]));
+    }
+    CHECK(s.fp32.score() - bench.measure()(quantise(bench.graph, tried)).score() >= loss_best / 2);
+  }
   Ranges ranges = bench.ranges;
   for (const std::string& layer : one.layers) ranges.ignore.push_back(exactly(layer));
   const QGraph q = quantise(bench.graph, ranges);

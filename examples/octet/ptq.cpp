@@ -97,7 +97,11 @@ Ptq::Ptq(const Options& o) : o_(o) {
   model_ = load_float(o_.common);
   require_weights(o_.common, model_, "quantising");
   require(o_.sensitivity || !o_.auto_ignore, "--auto-ignore needs the sensitivity analysis");
-  require(!o_.onnx || o_.onnx->ends_with(".onnx"), "--onnx {}: a name that ends in .onnx was expected", *o_.onnx);
+  if (o_.onnx) {
+    const fs::path folder = fs::absolute(*o_.onnx).parent_path();
+    require(o_.onnx->ends_with(".onnx"), "--onnx {}: a name that ends in .onnx was expected", *o_.onnx);
+    require(fs::is_directory(folder), "--onnx {}: there is no folder {}", *o_.onnx, folder.string());
+  }
   pool_ = make_pool(o_.common);
 
   stage("Prepare Dataset");
@@ -242,7 +246,9 @@ void Ptq::print(const calib::Summary& s) const {
 
 int Ptq::run() {
   start_anew_unless(fingerprint());
-  if (!fs::exists(file("summary.json"))) {
+  const bool complete = fs::exists(file("summary.json")) && fs::exists(file("ranges.json")) &&
+                        (!o_.sensitivity || fs::exists(file("sensitivity.json")));
+  if (!complete) {
     calib::Ranges ranges = timed("calibrate", [&] { return calibrate(); });
     stage("Evaluate Origin");
     const calib::Measurement origin = timed("origin", [&] {

@@ -36,7 +36,9 @@ std::unique_ptr<Ranks> load_mpi() {
     require(make != nullptr, "{}: {}", file.string(), dlerror());
     return std::unique_ptr<Ranks>(make());
   }
-  fail("started by mpirun, but octet was built without MPI (Debian's libopenmpi-dev was not there)");
+  fail(
+      "started by mpirun, but octet was built without MPI: octet_mpi.so is not beside it (Debian's libopenmpi-dev "
+      "makes it)");
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <algorithm>
 
+#include "models/centerpoint/quantised_checkpoint.h"
 #include "models/layers.h"
 #include "runtime/error.h"
 
@@ -170,8 +171,7 @@ StateDict in_graph_layout(const StateDict& checkpoint, const Graph& graph) {
     if (node.op == Op::sparse_conv) sparse[node.name + ".weight"] = node.parameters.front().shape;
   }
   StateDict result;
-  for (const auto& [key, tensor] : checkpoint) {
-    const std::string name = key.starts_with("module.") ? key.substr(7) : key;
+  for (const auto& [name, tensor] : without_quantisers(checkpoint, graph)) {
     const auto wanted = sparse.find(name);
     const Shape& s = tensor.shape();
     const bool turn = wanted != sparse.end() && s.rank() == 5 && s != wanted->second &&

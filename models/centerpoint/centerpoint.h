@@ -36,7 +36,8 @@ Graph centerpoint(const CenterPointConfig& config);
 
 // Checkpoints of spconv 1.x hold sparse weights as [kz, ky, kx, C, O], those of 2.x as [O, kz, ky, kx, C], which the
 // graph has: the former are turned into the latter, told apart by what the graph expects. A leading "module." is taken
-// off each key. Whatever else does not fit is left for Graph::load to name.
+// off each key; checkpoints with quantisers and folded batch-norms (quantised_checkpoint.h) get the official keys.
+// Whatever else does not fit is left for Graph::load to name.
 StateDict in_graph_layout(const StateDict& checkpoint, const Graph& graph);
 
 }  // namespace octet::models

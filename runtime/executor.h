@@ -16,7 +16,7 @@ class Executor {
   // Both return false when a NaN reached a quantiser.
   [[nodiscard]] virtual bool run(const Tensor& input, Tensor& output, const Context::Hook* hook) = 0;
   [[nodiscard]] virtual bool run_timed(const Tensor& input, Tensor& output, const Context::StepTimer& timer) = 0;
-  // Sparse networks; the input has been checked too. Throws Error where a device cannot run them.
+  // Sparse networks; the input has been checked too.
   [[nodiscard]] virtual bool run(const SparseTensor& input, Tensor& output, const Context::Hook* hook);
   [[nodiscard]] virtual bool run_timed(const SparseTensor& input, Tensor& output, const Context::StepTimer& timer);
   virtual const SparseGeometry* geometry() const { return nullptr; }
@@ -52,5 +52,7 @@ class Executor {
 std::unique_ptr<Executor> make_cpu_executor(std::shared_ptr<const Program> program, ThreadPool& pool);
 // Throws Error in a build without CUDA.
 std::unique_ptr<Executor> make_cuda_executor(std::shared_ptr<const Program> program);
+std::unique_ptr<Executor> make_cuda_sparse_executor(
+    std::shared_ptr<const Program> program);  // make_cuda_executor() does
 
 }  // namespace octet

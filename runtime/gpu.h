@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 struct CUstream_st;  // cudaStream_t is a pointer to it
 
@@ -26,6 +27,9 @@ struct GpuLaunch {
   const Gpu* gpu = nullptr;
   void* workspace = nullptr;  // as much device memory as the step asked for, 256-byte aligned, contents undefined
   int config = 0;             // the kernel's own launch configuration, chosen when the step was planned
+  // Steps over sites: how many rows (w) of the output are in use, on the device; views then say how many there is room
+  // for. Null: all of them.
+  const std::int32_t* rows = nullptr;
 };
 
 // Starts a step; returns cudaSuccess (0) or another cudaError_t. StepArgs hold device pointers.

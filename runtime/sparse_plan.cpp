@@ -112,6 +112,18 @@ void SparseGeometry::build(std::span<const std::int64_t> keys, std::int64_t batc
   }
 }
 
+void SparseGeometry::set_level(int index, std::vector<std::int64_t> keys) {
+  Sites& level = levels_[static_cast<std::size_t>(index)];
+  level.keys = std::move(keys);
+  level.index.assign(level.keys, 0, -1);  // no bitmap: nothing is looked up any more
+}
+
+Rulebook& SparseGeometry::set_rulebook(int index, std::int64_t taps, std::int64_t rows) {
+  Rulebook& rulebook = rulebooks_[static_cast<std::size_t>(index)];
+  rulebook.resize(taps, rows);
+  return rulebook;
+}
+
 std::size_t SparseGeometry::memory_bytes() const {
   std::size_t bytes = 0;
   for (const Rulebook& r : rulebooks_) bytes += r.map().size_bytes();

@@ -67,6 +67,10 @@ class SparseGeometry {
   const Rulebook& rulebook(int index) const { return rulebooks_[static_cast<std::size_t>(index)]; }
   std::size_t memory_bytes() const;
 
+  // Instead of build(): what a device has made, level by level and rulebook by rulebook.
+  void set_level(int level, std::vector<std::int64_t> keys);
+  Rulebook& set_rulebook(int index, std::int64_t taps, std::int64_t rows);  // to be filled
+
  private:
   struct Sites {
     std::vector<std::int64_t> keys;  // empty at level 0, whose keys are the caller's

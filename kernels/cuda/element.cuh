@@ -14,19 +14,27 @@ constexpr int kThreads = 256;
 
 // Launches a kernel that begins with begin(): from sm_90 on its blocks may take their places while the kernel before it
 // still runs, which hides most of a launch.
+// `shared`: bytes of dynamic shared memory.
 template <class... Parameters, class... Arguments>
-static int start(void (*kernel)(Parameters...), dim3 blocks, int threads, const Launch& launch,
-                 const Arguments&... arguments) {
+static int start_with_shared(void (*kernel)(Parameters...), dim3 blocks, int threads, std::size_t shared,
+                             const Launch& launch, const Arguments&... arguments) {
   cudaLaunchAttribute overlap;
   overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
   overlap.val.programmaticStreamSerializationAllowed = 1;
   cudaLaunchConfig_t config = {};
   config.gridDim = blocks;
   config.blockDim = static_cast<unsigned>(threads);
+  config.dynamicSmemBytes = shared;
   config.stream = launch.stream;
   config.attrs = &overlap;
   config.numAttrs = launch.gpu->major >= 9 ? 1 : 0;
   return cudaLaunchKernelEx(&config, kernel, arguments...);
+}
+
+template <class... Parameters, class... Arguments>
+static int start(void (*kernel)(Parameters...), dim3 blocks, int threads, const Launch& launch,
+                 const Arguments&... arguments) {
+  return start_with_shared(kernel, blocks, threads, 0, launch, arguments...);
 }
 
 // Waits for the activations that the kernel before this one makes, and lets the next one come. Constants (weights,

@@ -73,7 +73,9 @@ View Layout::view_of(const Value& v, const Value& root) const {
   const bool photo = root.place == Place::network_input && v.type == DType::u8;
   if (v.level >= 0) {  // one row a site, of which a Context knows the number
     view.n = 1, view.h = 1, view.w = 1;
-    view.stride_c = 1, view.stride_w = view.stride_h = view.stride_n = pixel_stride(root);
+    // (the network's input: the caller's rows, without gaps)
+    view.stride_c = 1, view.stride_w = root.place == Place::network_input ? root.c : pixel_stride(root);
+    view.stride_h = view.stride_n = view.stride_w;
     return view;
   }
   if (root.place != Place::arena && !photo) {  // the caller's tensor: NCHW

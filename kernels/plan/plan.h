@@ -29,8 +29,8 @@ struct PlanOptions {  // what a Program is made for
   bool keep_edges = false;
 };
 
-// The first operation of the network for which no CUDA kernel exists (functions of one value, products, softmax,
-// moved pixels and sparse convolutions have none yet); nullptr when there is none, and a GPU can run all of it.
+// The first operation of the network for which no CUDA kernel exists (functions of one value, products, softmax and
+// moved pixels have none yet); nullptr when there is none, and a GPU can run all of it.
 const QNode* not_for_cuda(const QGraph& graph);
 
 // Throws Error naming the node when the graph is invalid or no kernel fits.

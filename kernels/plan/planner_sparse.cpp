@@ -12,6 +12,10 @@ void Planner::make_sparse_input() {
   Pending sites;
   sites.step.name = "sites", sites.step.op = Op::sparse_conv, sites.step.kind = Step::Kind::sites;
   sites.step.variant = "sites_and_rulebooks";
+  if (options_.gpu) {
+    sites.kernel = select("sites", options_, StepArgs{});
+    sites.kernel.put_into(sites.step);
+  }
   sites.step.completes = {{graph_.input, input}};
   sites.output = input;
   steps_.push_back(std::move(sites));

@@ -67,7 +67,8 @@ class Describer {
 
 void describe_constants(std::string_view op, Step& step, const StepArgs& args) {
   const auto channels = static_cast<std::size_t>(args.output.c);
-  if (op.starts_with("conv2d") || op.starts_with("depthwise") || op.starts_with("linear")) {
+  if (op.starts_with("conv2d") || op.starts_with("depthwise") || op.starts_with("linear") ||
+      op.starts_with("sparse_conv")) {
     const Describer<ConvParams> p(step);
     const std::size_t padded = padded_channels(args.output.c);
     p.add(p->weights, step.packed_bytes);
@@ -86,6 +87,8 @@ void describe_constants(std::string_view op, Step& step, const StepArgs& args) {
     p.add(p->shift, channels * sizeof(float));
   } else if (op.starts_with("add")) {
     const Describer<AddParams> p(step);
+  } else if (op.starts_with("to_dense")) {
+    const Describer<ToDenseParams> p(step);
   } else if (op.starts_with("quantise") || op.starts_with("dequantise")) {
     const Describer<QuantiseParams> p(step);
   } else {

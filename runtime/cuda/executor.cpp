@@ -223,6 +223,7 @@ std::unique_ptr<Executor> make_cuda_executor(std::shared_ptr<const Program> prog
   require(status.usable, "{} was planned for CUDA: {}", program->graph.name, status.why);
   require(status.gpu.capability() == program->gpu.capability(), "{} was planned for {}; the device here is {}",
           program->graph.name, program->gpu.name, status.gpu.name);
+  if (!program->sparse.levels().empty()) return make_cuda_sparse_executor(std::move(program));
   return std::make_unique<CudaExecutor>(std::move(program));
 }
 

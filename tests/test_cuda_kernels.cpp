@@ -63,7 +63,8 @@ void examine_all(const std::vector<const CudaKernel*>& kernels_of_op, const Case
 std::map<std::string, std::vector<const CudaKernel*>> kernels_by_op() {
   std::map<std::string, std::vector<const CudaKernel*>> by_op;
   for (const CudaKernel* kernel : kernels::cuda::all_kernels()) {
-    if (std::string_view(kernel->op) == "sites") continue;  // it makes no activation: test_cuda_sparse
+    const std::string_view op = kernel->op;
+    if (op == "sites" || op == "voxelise") continue;  // they make no activation: test_cuda_sparse
     if (kernels::cuda::supported(*kernel, cuda::status().gpu)) by_op[kernel->op].push_back(kernel);
   }
   return by_op;

@@ -19,6 +19,10 @@ class Executor {
   // Sparse networks; the input has been checked too.
   [[nodiscard]] virtual bool run(const SparseTensor& input, Tensor& output, const Context::Hook* hook);
   [[nodiscard]] virtual bool run_timed(const SparseTensor& input, Tensor& output, const Context::StepTimer& timer);
+  // Programs that take points; `counts` knows how many, the rest is filled in.
+  [[nodiscard]] virtual bool run(PointClouds clouds, Tensor& output, const Context::Hook* hook, VoxelCounts& counts);
+  [[nodiscard]] virtual bool run_timed(PointClouds clouds, Tensor& output, const Context::StepTimer& timer,
+                                       VoxelCounts& counts);
   virtual const SparseGeometry* geometry() const { return nullptr; }
   virtual Tensor host_tensor(DType type, const Shape& shape) const { return Tensor(type, shape); }
   virtual std::size_t memory_bytes() const = 0;

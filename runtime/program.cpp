@@ -1,6 +1,7 @@
 #include "runtime/program.h"
 
 #include <algorithm>
+#include <cstdint>
 
 #include "runtime/error.h"
 #include "runtime/executor.h"
@@ -51,6 +52,7 @@ void Context::check(const Tensor& input, const Tensor& output) const {
 void Context::check(const SparseTensor& input, const Tensor& output) const {
   require(!program_->sparse.levels().empty(), "{}: its input is dense; it cannot run a SparseTensor",
           program_->graph.name);
+  require(!program_->voxels, "{}: was planned for points, which it makes voxels of", program_->graph.name);
   octet::check(input);
   const Shape& wanted = program_->input_like.shape();
   require(input.grid == grid_of(wanted) && input.features.shape()[1] == wanted[0],
@@ -58,6 +60,21 @@ void Context::check(const SparseTensor& input, const Tensor& output) const {
           program_->graph.name, wanted[0], grid_of(wanted).str());
   check_like(*program_, "output", output, program_->output_like);
   check_batch(*program_, input.batch, output);
+}
+
+VoxelCounts Context::check(PointClouds clouds, const Tensor& output) const {
+  require(program_->voxels.has_value(), "{}: was not planned for points", program_->graph.name);
+  check_like(*program_, "output", output, program_->output_like);
+  check_batch(*program_, static_cast<std::int64_t>(clouds.size()), output);
+  const auto features = static_cast<std::size_t>(program_->input_like.shape()[0]);
+  VoxelCounts counts;
+  for (const std::span<const float> cloud : clouds) {
+    require(cloud.size() % features == 0, "a cloud of {} numbers is not made of points of {} features", cloud.size(),
+            features);
+    counts.points += static_cast<std::int64_t>(cloud.size() / features);
+  }
+  require(counts.points < INT32_MAX, "{} points: fewer than 2^31 were expected", counts.points);
+  return counts;
 }
 
 void Context::run(const Tensor& input, Tensor& output, const Hook* hook) {
@@ -70,6 +87,18 @@ void Context::run(const SparseTensor& input, Tensor& output, const Hook* hook) {
   check_numbers(*program_, executor_->run(input, output, hook));
 }
 
+VoxelCounts Context::run(PointClouds clouds, Tensor& output, const Hook* hook) {
+  VoxelCounts counts = check(clouds, output);
+  check_numbers(*program_, executor_->run(clouds, output, hook, counts));
+  return counts;
+}
+
+VoxelCounts Context::run_timed(PointClouds clouds, Tensor& output, const StepTimer& timer) {
+  VoxelCounts counts = check(clouds, output);
+  check_numbers(*program_, executor_->run_timed(clouds, output, timer, counts));
+  return counts;
+}
+
 void Context::run_timed(const Tensor& input, Tensor& output, const StepTimer& timer) {
   check(input, output);
   check_numbers(*program_, executor_->run_timed(input, output, timer));
@@ -80,9 +109,14 @@ void Context::run_timed(const SparseTensor& input, Tensor& output, const StepTim
   check_numbers(*program_, executor_->run_timed(input, output, timer));
 }
 
-bool Executor::run(const SparseTensor&, Tensor&, const Context::Hook*) { fail("sparse networks run on the CPU only"); }
+// (A program is made for one device's executor, which has what that program needs.)
+bool Executor::run(const SparseTensor&, Tensor&, const Context::Hook*) { fail("this network takes no sites"); }
 bool Executor::run_timed(const SparseTensor&, Tensor&, const Context::StepTimer&) {
-  fail("sparse networks run on the CPU only");
+  fail("this network takes no sites");
+}
+bool Executor::run(PointClouds, Tensor&, const Context::Hook*, VoxelCounts&) { fail("this network takes no points"); }
+bool Executor::run_timed(PointClouds, Tensor&, const Context::StepTimer&, VoxelCounts&) {
+  fail("this network takes no points");
 }
 
 const SparseGeometry* Context::geometry() const { return executor_->geometry(); }

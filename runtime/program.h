@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -14,6 +15,7 @@
 #include "runtime/tensor.h"
 #include "runtime/thread_pool.h"
 #include "runtime/view.h"
+#include "runtime/voxels.h"
 
 namespace octet {
 
@@ -58,8 +60,9 @@ struct Step {
   std::string variant;  // the kernel, e.g. conv2d_s8_portable
   Precision precision = Precision::fp32;
   // Sparse networks. `sites`: makes all levels and rulebooks of a frame, the first step, no kernel. `rows`: element by
-  // element, so that an executor may split it by rows whatever the kernel's own tiles are.
-  enum class Kind : std::uint8_t { kernel, rows, sites };
+  // element, so that an executor may split it by rows whatever the kernel's own tiles are. `voxels`: makes the input's
+  // sites and features of points, before all others.
+  enum class Kind : std::uint8_t { kernel, rows, sites, voxels };
   Kind kind = Kind::kernel;
   int rulebook = -1;           // sparse_conv: its kernel map is one more input, an s32 view [output rows (w), taps (c)]
   int site_level = -1;         // to_dense: the level's keys are one more input, an s64 view [rows (w), 1]
@@ -87,8 +90,9 @@ struct Program {
   SparsePlan sparse;  // no levels in a dense network
   std::vector<SparseBlock> sparse_blocks;
   std::int64_t sites = 0;  // what a Context makes room for at first, a level; more are made room for when they come
-  int batch = 1;           // the largest batch a run may have
-  Tensor input_like;       // empty tensors of one image's shape and type: what run() expects and fills
+  std::optional<VoxelOptions> voxels;  // what comes in is points
+  int batch = 1;                       // the largest batch a run may have
+  Tensor input_like;                   // empty tensors of one image's shape and type: what run() expects and fills
   Tensor output_like;
   std::string device = "cpu";  // or "cuda"
   std::string isa;             // the instruction-set level that was planned for; on CUDA the device's, "sm_90"
@@ -122,11 +126,15 @@ class Context {
   // Of a sparse network. A frame with more sites than any before it may allocate; a frame without any is fine. The view
   // that a hook sees of a sparse edge has n = h = 1 and w = the number of sites.
   void run(const SparseTensor& input, Tensor& output, const Hook* hook = nullptr);
+  // Of a sparse network that was planned with PlanOptions::voxels: points with as many features as the network's input
+  // has. Points in memory from host_tensor() are copied from where they are.
+  VoxelCounts run(PointClouds clouds, Tensor& output, const Hook* hook = nullptr);
 
   // For `octet bench --per-layer`: called instead of each step's plain execution when set.
   using StepTimer = std::function<void(std::size_t step, const std::function<void()>& execute)>;
   void run_timed(const Tensor& input, Tensor& output, const StepTimer& timer);
   void run_timed(const SparseTensor& input, Tensor& output, const StepTimer& timer);
+  VoxelCounts run_timed(PointClouds clouds, Tensor& output, const StepTimer& timer);
   // The sites and rulebooks of the last sparse frame; null before the first one and in dense networks.
   const SparseGeometry* geometry() const;
 
@@ -140,6 +148,7 @@ class Context {
  private:
   void check(const Tensor& input, const Tensor& output) const;
   void check(const SparseTensor& input, const Tensor& output) const;
+  VoxelCounts check(PointClouds clouds, const Tensor& output) const;
 
   std::shared_ptr<const Program> program_;
   std::unique_ptr<class Executor> executor_;

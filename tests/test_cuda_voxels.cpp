@@ -1,7 +1,6 @@
 // Voxels on CUDA: the CPU's, bit by bit. Skipped, visibly, where there is no device.
 #include "kernels/voxelise.h"
-#include "runtime/cuda/sites_memory.h"
-#include "runtime/cuda/voxels.h"
+#include "runtime/cuda/voxel_memory.h"
 #include "tests/cuda_tester.h"
 
 using namespace octet;
@@ -12,52 +11,46 @@ namespace {
 // Runs the voxeliser's kernel as an executor does.
 class DeviceVoxels {
  public:
-  DeviceVoxels(const kernels::VoxelOptions& o, int features, int batch, int points, int voxels)
-      : plan_(plan_of(o.grid)), sites_("test", plan_, batch, std::vector<std::int64_t>{voxels}) {
-    memory_ = cuda::allocate_device(sites_.bytes(), "a test");
-    sites_.place(memory_.data(), take<std::int32_t>(1));
-    task_ = {.batch = batch, .features = features, .capacity = points, .max_points = o.max_points};
-    for (std::size_t i = 0; i < 3; ++i) task_.low[i] = o.low[i], task_.size[i] = o.size[i];
-    task_.filled[0] = static_cast<std::int32_t>(o.filled.x), task_.filled[1] = static_cast<std::int32_t>(o.filled.y);
-    task_.filled[2] = static_cast<std::int32_t>(o.filled.z);
-    task_.max_voxels = static_cast<std::int32_t>(o.max_voxels);
-    task_.level = sites_.level(0);
-    task_.all_bits = sites_.task().all_bits, task_.all_words = sites_.task().all_words;
-    points_ = take<float>(points * features), first_ = take<std::int32_t>(batch + 1);
-    task_.points = points_, task_.first = first_;
-    task_.means = take<float>(voxels * features);
-    task_.key_of = take<std::int32_t>(points), task_.listed = take<std::int32_t>(points);
-    task_.sorted = take<std::int32_t>(points), task_.count = take<std::int32_t>(voxels);
-    task_.start = take<std::int32_t>(voxels), task_.used = take<std::int32_t>(1);
-    task_.tally = take<cuda::VoxelTally>(1);
+  DeviceVoxels(const VoxelOptions& o, int features, int batch, int points, int voxels)
+      : sites_("test", plan_of(o.grid), batch, std::vector<std::int64_t>{voxels}),
+        voxels_(o, features, batch, std::max(points, 1), sites_),
+        sites_memory_(cuda::allocate_device(sites_.bytes(), "a test")),
+        memory_(cuda::allocate_device(voxels_.bytes(), "a test")),
+        rows_(cuda::allocate_device(sizeof(std::int32_t), "a test")),
+        means_(cuda::allocate_device(static_cast<std::size_t>(voxels * features) * sizeof(float), "a test")),
+        tally_(cuda::allocate_device(sizeof(cuda::VoxelTally), "a test")) {
+    sites_.place(sites_memory_.data(), reinterpret_cast<std::int32_t*>(rows_.data()));
+    voxels_.place(memory_.data(), sites_, reinterpret_cast<float*>(means_.data()),
+                  reinterpret_cast<cuda::VoxelTally*>(tally_.data()));
   }
-  kernels::VoxelCounts run(std::span<const std::span<const float>> clouds, SparseTensor& out) {
+  VoxelCounts run(PointClouds clouds, SparseTensor& out) {
+    const cuda::VoxelTask& task = voxels_.task();
     std::vector<std::int32_t> first{0};
     std::vector<float> all;
     for (const auto cloud : clouds) {
       all.insert(all.end(), cloud.begin(), cloud.end());
-      first.push_back(static_cast<std::int32_t>(all.size()) / task_.features);
+      first.push_back(static_cast<std::int32_t>(all.size()) / task.features);
     }
     const auto copy = [](void* to, const void* from, std::size_t size, cudaMemcpyKind kind) {
       if (size > 0) cuda::check(cudaMemcpy(to, from, size, kind), "a test");
     };
-    copy(points_, all.data(), all.size() * sizeof(float), cudaMemcpyHostToDevice);
-    copy(first_, first.data(), first.size() * sizeof(std::int32_t), cudaMemcpyHostToDevice);
+    copy(voxels_.points(), all.data(), all.size() * sizeof(float), cudaMemcpyHostToDevice);
+    copy(voxels_.first(), first.data(), first.size() * sizeof(std::int32_t), cudaMemcpyHostToDevice);
     cuda::check(cudaStreamSynchronize(nullptr), "a test");
     const Gpu& gpu = cuda::status().gpu;
     StepArgs args;
-    args.params = &task_;
+    args.params = &task;
     const auto choice = kernels::cuda::choose("voxelise", gpu, args);
     cuda::check(static_cast<cudaError_t>(choice.kernel->launch(args, {stream_.get(), &gpu, nullptr, 0})), "voxelise");
     stream_.synchronise("voxelise");
     cuda::VoxelTally tally;
     std::int32_t rows = 0;
-    copy(&tally, task_.tally, sizeof tally, cudaMemcpyDeviceToHost);
-    copy(&rows, task_.level.rows, sizeof rows, cudaMemcpyDeviceToHost);
+    copy(&tally, task.tally, sizeof tally, cudaMemcpyDeviceToHost);
+    copy(&rows, task.level.rows, sizeof rows, cudaMemcpyDeviceToHost);
     out.keys.resize(static_cast<std::size_t>(rows));
-    out.features = Tensor(DType::f32, Shape{rows, task_.features});
-    copy(out.keys.data(), task_.level.keys, out.keys.size() * sizeof(std::int64_t), cudaMemcpyDeviceToHost);
-    copy(out.features.raw(), task_.means, out.features.bytes(), cudaMemcpyDeviceToHost);
+    out.features = Tensor(DType::f32, Shape{rows, task.features});
+    copy(out.keys.data(), task.level.keys, out.keys.size() * sizeof(std::int64_t), cudaMemcpyDeviceToHost);
+    copy(out.features.raw(), task.means, out.features.bytes(), cudaMemcpyDeviceToHost);
     return {.points = first.back(),
             .not_finite = tally.not_finite,
             .out_of_range = tally.out_of_range,
@@ -72,18 +65,9 @@ class DeviceVoxels {
     plan.add_input(grid);
     return plan;
   }
-  template <class T>
-  T* take(int count) {
-    pieces_.push_back(cuda::allocate_device(static_cast<std::size_t>(std::max(count, 1)) * sizeof(T), "a test"));
-    return reinterpret_cast<T*>(pieces_.back().data());
-  }
-  SparsePlan plan_;
   cuda::SitesMemory sites_;
-  cuda::DeviceMemory memory_;
-  std::vector<cuda::DeviceMemory> pieces_;
-  cuda::VoxelTask task_;
-  float* points_ = nullptr;
-  std::int32_t* first_ = nullptr;
+  cuda::VoxelMemory voxels_;
+  cuda::DeviceMemory sites_memory_, memory_, rows_, means_, tally_;
   cuda::Stream stream_;
 };
 
@@ -110,7 +94,7 @@ void shuffle(Random& random, std::vector<float>& cloud, int features) {
   }
 }
 
-void compare(const kernels::VoxelCounts& wanted_counts, const SparseTensor& wanted, const kernels::VoxelCounts& counts,
+void compare(const VoxelCounts& wanted_counts, const SparseTensor& wanted, const VoxelCounts& counts,
              const SparseTensor& made) {
   CHECK(counts.points == wanted_counts.points);
   CHECK(counts.not_finite == wanted_counts.not_finite);
@@ -135,7 +119,7 @@ TEST_CASE("voxels on CUDA are the CPU's, bit by bit and count by count, whatever
   for (int i = 0; i < 60; ++i) {
     CAPTURE(i);
     const int features = random.between(3, 7), batch = random.between(1, 3);
-    kernels::VoxelOptions o{.low = {-2, -3, -1}, .size = {0.3, 0.5, 1.0}, .grid = {4, 12, 16}, .filled = {3, 12, 16}};
+    VoxelOptions o{.low = {-2, -3, -1}, .size = {0.3, 0.5, 1.0}, .grid = {4, 12, 16}, .filled = {3, 12, 16}};
     if (i % 3 == 0) o.grid = {7, 90, 110}, o.filled = {6, 90, 110}, o.size = {0.06, 0.07, 0.3};
     if (i % 4 == 1) o.max_voxels = random.between(1, 400);
     o.max_points = random.between(1, 12);
@@ -147,7 +131,7 @@ TEST_CASE("voxels on CUDA are the CPU's, bit by bit and count by count, whatever
     const std::vector<std::span<const float>> spans(clouds.begin(), clouds.end());
     kernels::Voxeliser voxeliser(o);
     SparseTensor wanted, made;
-    const kernels::VoxelCounts expected = voxeliser.run(spans, features, pool, wanted);
+    const VoxelCounts expected = voxeliser.run(spans, features, pool, wanted);
     DeviceVoxels device(o, features, batch, static_cast<int>(expected.points), 20000);
     for (int order = 0; order < 3; ++order) {
       compare(expected, wanted, device.run(spans, made), made);

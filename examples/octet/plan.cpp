@@ -39,7 +39,8 @@ std::vector<Layer> layers_of(const Program& program) {
 std::string exact_through(const Program& program) {
   std::string last = "nothing (the first layer is float)";
   for (const Step& step : program.steps) {
-    if (step.kind == Step::Kind::sites) continue;  // where the voxels are: no arithmetic
+    // where the voxels are: no arithmetic
+    if (step.kind == Step::Kind::sites || step.kind == Step::Kind::voxels) continue;
     const DType type = program.slots[static_cast<std::size_t>(step.output)].view.type;
     if (step.precision != Precision::int8 && type == DType::f32) break;
     last = step.name;

@@ -25,6 +25,8 @@ struct PlanOptions {  // what a Program is made for
   std::optional<Photo> photo;
   // Sparse networks: how many sites of each level a Context makes room for at once. More may come: it then grows.
   std::int64_t sites = 0;
+  // Sparse networks on CUDA: the program's input is points, of which its first step makes voxels.
+  std::optional<VoxelOptions> voxels;
   // Calibration and --hash-layers look at every edge of the graph: no two layers are fused into one step.
   bool keep_edges = false;
 };

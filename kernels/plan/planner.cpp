@@ -29,6 +29,9 @@ std::shared_ptr<const Program> plan(const QGraph& graph, const PlanOptions& opti
   require(options.sites >= 0 && options.sites < (std::int64_t{1} << 31), "room for {} sites", options.sites);
   require(options.batch >= 1 && options.batch <= 4096, "a batch of {}: 1 to 4096 was expected", options.batch);
   graph.validate();
+  require(!options.voxels || (options.gpu && graph.edges[graph.input].shape.rank() == 4),
+          "{}: voxels are made by programs of sparse networks on CUDA; elsewhere kernels::Voxeliser makes them",
+          graph.name);
   const FloatEnvironment environment;  // the constants of rules 2 to 11 are computed here
   return Planner(graph, options).run();
 }
@@ -349,7 +352,8 @@ std::shared_ptr<const Program> Planner::run() {
   program->graph = graph_;
   for (QNode& node : program->graph.nodes) node.weight = {}, node.bias = {};
   program->batch = options_.batch;
-  program->sparse = sparse_.plan, program->sites = options_.sites;
+  program->sparse = sparse_.plan, program->sites = options_.sites, program->voxels = options_.voxels;
+  if (program->voxels) check(*program->voxels);
   program->isa = name_of(options_.isa);
   if (options_.gpu) {
     program->device = "cuda", program->gpu = *options_.gpu;

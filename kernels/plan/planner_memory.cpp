@@ -169,7 +169,7 @@ void Planner::finish(Program& program) {
 
 // What depends on the final strides: packed weights and scratch memory.
 void Planner::finish(Pending& p, const StepArgs& args) {
-  if (p.step.kind == Step::Kind::sites) return;
+  if (p.step.kind == Step::Kind::sites || p.step.kind == Step::Kind::voxels) return;
   if (p.conv != nullptr) {
     p.kernel.pack(args, p.weights.raw(), p.conv->packed.raw());
     // Weights that lie in a file need not stay in memory beside their packed form.

@@ -9,6 +9,16 @@ void Planner::make_sparse_input() {
   const int input = make_value(graph_.input);
   layout_[input].place = Place::network_input;
   real_input_ = input;
+  if (options_.voxels) {
+    const SparseGrid &grid = options_.voxels->grid, &wanted = sparse_.plan.levels()[0].grid;
+    require(grid == wanted, "{}: voxels of a grid of {}, the network's is {}", graph_.name, grid.str(), wanted.str());
+    Pending voxels;
+    voxels.step.name = "voxels", voxels.step.op = Op::sparse_conv, voxels.step.kind = Step::Kind::voxels;
+    voxels.kernel = select("voxelise", options_, StepArgs{});
+    voxels.kernel.put_into(voxels.step);
+    voxels.output = input;
+    steps_.push_back(std::move(voxels));
+  }
   Pending sites;
   sites.step.name = "sites", sites.step.op = Op::sparse_conv, sites.step.kind = Step::Kind::sites;
   sites.step.variant = "sites_and_rulebooks";

@@ -4,13 +4,13 @@
 #include <algorithm>
 
 #include "runtime/cuda/memory.h"
+#include "runtime/cuda/pieces.h"
 #include "runtime/error.h"
 
 namespace octet::cuda {
 namespace {
 
 constexpr std::int64_t kFewest = 256;  // sites that there is always room for
-constexpr std::size_t kAlignment = 256;
 
 SitesWindow window_of(const SparseWindow& w) {
   SitesWindow to;
@@ -20,23 +20,6 @@ SitesWindow window_of(const SparseWindow& w) {
   }
   return to;
 }
-
-// Hands out pieces of one memory; without a memory it only counts.
-class Pieces {
- public:
-  explicit Pieces(std::byte* memory) : memory_(memory) {}
-  template <class T>
-  T* take(std::int64_t count) {
-    T* piece = memory_ == nullptr ? nullptr : reinterpret_cast<T*>(memory_ + used_);
-    used_ += (static_cast<std::size_t>(count) * sizeof(T) + kAlignment - 1) / kAlignment * kAlignment;
-    return piece;
-  }
-  std::size_t used() const { return used_; }
-
- private:
-  std::byte* memory_;
-  std::size_t used_ = 0;
-};
 
 std::int64_t taps_of(const SitesMap& map) {
   return std::int64_t{map.window.kernel[0]} * map.window.kernel[1] * map.window.kernel[2];

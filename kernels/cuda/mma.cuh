@@ -14,6 +14,10 @@
 
 #include <cstdint>
 
+#include "kernels/cuda/ptx.cuh"
+
+#ifndef OCTET_SIMT  // (simt_ptx.h has it there)
+
 namespace octet::kernels::cuda {
 
 // A is s8 or, with Unsigned, u8; B is s8. Sums wrap mod 2^32 (no .satfinite: rule 5).
@@ -54,3 +58,5 @@ __device__ __forceinline__ void multiply_16x8x32(int (&d)[4], const std::uint32_
 }
 
 }  // namespace octet::kernels::cuda
+
+#endif

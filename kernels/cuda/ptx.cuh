@@ -9,10 +9,20 @@
 
 #include <cstdint>
 
+#ifdef OCTET_SIMT
+#include <simt_ptx.h>  // the same for the emulated device of tests/simt/
+#else
+
 namespace octet::kernels::cuda::ptx {
 
 __device__ __forceinline__ std::uint32_t shared_address(const void* pointer) {
   return static_cast<std::uint32_t>(__cvta_generic_to_shared(pointer));
+}
+
+// The shared memory that a launch asked for, 16-byte aligned.
+__device__ __forceinline__ std::uint8_t* dynamic_shared() {
+  extern __shared__ __align__(16) std::uint8_t dynamic_bytes[];
+  return dynamic_bytes;
 }
 
 // --- sm_75, sm_80: 16-byte rows between memories and registers
@@ -249,3 +259,5 @@ __device__ __forceinline__ void more_registers() {
 }
 
 }  // namespace octet::kernels::cuda::ptx
+
+#endif  // OCTET_SIMT

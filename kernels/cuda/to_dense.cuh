@@ -26,7 +26,7 @@ __device__ static inline int lower_bound(const std::int64_t* keys, int count, st
 template <class T>
 __global__ void __launch_bounds__(kThreads)
     scatter(View in, const std::int64_t* keys, int capacity, const std::int32_t* rows, View out, ToDenseParams p) {
-  extern __shared__ std::int32_t row_at[];  // [depth][kStrip]
+  auto* const row_at = reinterpret_cast<std::int32_t*>(ptx::dynamic_shared());  // [depth][kStrip]
   begin();
   const int count = rows == nullptr ? capacity : min(*rows, capacity);
   const int x0 = blockIdx.x * kStrip, y = blockIdx.y, n = blockIdx.z, width = min(kStrip, out.w - x0);

@@ -10,6 +10,13 @@ namespace octet::kernels::cuda {
 // c + the four products of a's bytes (signed or not) and b's signed bytes.
 template <bool is_unsigned>
 __device__ static inline std::int32_t dot4(std::uint32_t a, std::uint32_t b, std::int32_t c) {
+#ifdef OCTET_SIMT
+  for (int i = 0; i < 4; ++i) {
+    const auto byte = static_cast<std::uint8_t>(a >> 8 * i);
+    c += (is_unsigned ? byte : static_cast<std::int8_t>(byte)) * static_cast<std::int8_t>(b >> 8 * i);
+  }
+  return c;
+#else
   std::int32_t d;
   if (is_unsigned) {
     asm("dp4a.u32.s32 %0, %1, %2, %3;" : "=r"(d) : "r"(a), "r"(b), "r"(c));
@@ -17,6 +24,7 @@ __device__ static inline std::int32_t dot4(std::uint32_t a, std::uint32_t b, std
     asm("dp4a.s32.s32 %0, %1, %2, %3;" : "=r"(d) : "r"(a), "r"(b), "r"(c));
   }
   return d;
+#endif
 }
 
 // The low bytes of four integers, the first one lowest.

@@ -66,7 +66,7 @@ SparseWindow inverse_of(SparseWindow window, const SparseGrid& grid) {
 
 #ifdef OCTET_SIMT  // tests/simt/: a processor that does every thread's work by itself
 constexpr int kPlans = 12;
-constexpr double kSide = 4.8;
+constexpr double kSide = 2.4;
 #else
 constexpr int kPlans = 40;
 constexpr double kSide = 54;

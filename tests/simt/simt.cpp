@@ -2,7 +2,9 @@
 
 #include <elf.h>
 #include <link.h>
+#if !defined(__x86_64__)
 #include <ucontext.h>
+#endif
 
 #include <cstring>
 #include <deque>
@@ -25,6 +27,59 @@ uint3 threadIdx, blockIdx;
 dim3 blockDim, gridDim;
 
 namespace simt {
+
+// --- where a fiber stands, and going on elsewhere
+// ------------------------------------------------------------------------------------------------------
+
+#if defined(__x86_64__)
+// swapcontext() asks the system for its signals twice, a hundred times what this takes: the registers that a call
+// preserves go onto the stack, the stack is changed, and they come back from the other one.
+extern "C" void simt_switch(void** save, void* resume);
+asm(R"(
+  .text
+  .type simt_switch, @function
+simt_switch:
+  pushq %rbp
+  pushq %rbx
+  pushq %r12
+  pushq %r13
+  pushq %r14
+  pushq %r15
+  movq %rsp, (%rdi)
+  movq %rsi, %rsp
+  popq %r15
+  popq %r14
+  popq %r13
+  popq %r12
+  popq %rbx
+  popq %rbp
+  ret
+  .size simt_switch, .-simt_switch
+)");
+
+struct Place {
+  void* stack_pointer = nullptr;
+  void start(std::uint8_t* stack, std::size_t size, void (*entry)()) {
+    auto* top = reinterpret_cast<void**>((reinterpret_cast<std::uintptr_t>(stack) + size) / 16 * 16);
+    *--top = nullptr;  // where a caller's address would be
+    *--top = reinterpret_cast<void*>(entry);
+    for (int i = 0; i < 6; ++i) *--top = nullptr;
+    stack_pointer = top;
+  }
+};
+static void go(Place& from, Place& to) { simt_switch(&from.stack_pointer, to.stack_pointer); }
+#else
+struct Place {
+  ucontext_t context;
+  void start(std::uint8_t* stack, std::size_t size, void (*entry)()) {
+    getcontext(&context);
+    context.uc_stack.ss_sp = stack, context.uc_stack.ss_size = size, context.uc_link = nullptr;
+    makecontext(&context, entry, 0);
+  }
+};
+static void go(Place& from, Place& to) { swapcontext(&from.context, &to.context); }
+#endif
+
 namespace {
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -40,7 +95,7 @@ struct Copy {
 };
 
 struct Fiber {
-  ucontext_t context;
+  Place place;
   std::unique_ptr<std::uint8_t[]> stack;
   uint3 thread;
   int number = 0, round = 0;
@@ -84,7 +139,7 @@ class Machine {
   std::vector<int> runnable_;
   std::vector<std::vector<int>> waiting_[2];  // by warp
   std::vector<std::uint8_t> dynamic_;
-  ucontext_t scheduler_;
+  Place scheduler_;
   const std::function<void()>* body_ = nullptr;
   std::string error_;
   int running_ = 0, threads_ = 0, alive_ = 0;
@@ -135,10 +190,9 @@ std::vector<Piece> find_shared() {
 SIMT_UNCHECKED void spoil_shared(std::mt19937& random) {
   static const std::vector<Piece> pieces = find_shared();
   for (const Piece& piece : pieces) {
-    auto garbage = static_cast<std::uint8_t>(random());
-    for (std::size_t i = 0; i < piece.size; ++i, garbage = static_cast<std::uint8_t>(garbage * 5 + 77)) {
-      const_cast<volatile std::uint8_t*>(piece.start)[i] = garbage;
-    }
+    const std::uint32_t garbage = random();
+    const std::size_t words = piece.size / sizeof garbage;  // (variables of less than a word stay as they are)
+    for (std::size_t i = 0; i < words; ++i) reinterpret_cast<volatile std::uint32_t*>(piece.start)[i] = garbage;
   }
 }
 
@@ -152,10 +206,10 @@ void Machine::resume(int number) {
 #if defined(__SANITIZE_ADDRESS__)
   void* fake = nullptr;
   __sanitizer_start_switch_fiber(&fake, fiber.stack.get(), kStack);
-  swapcontext(&scheduler_, &fiber.context);
+  go(scheduler_, fiber.place);
   __sanitizer_finish_switch_fiber(fake, nullptr, nullptr);
 #else
-  swapcontext(&scheduler_, &fiber.context);
+  go(scheduler_, fiber.place);
 #endif
 }
 
@@ -164,10 +218,10 @@ void Machine::yield() {
 #if defined(__SANITIZE_ADDRESS__)
   void* fake = nullptr;
   __sanitizer_start_switch_fiber(&fake, scheduler_stack_, scheduler_size_);
-  swapcontext(&fiber.context, &scheduler_);
+  go(fiber.place, scheduler_);
   __sanitizer_finish_switch_fiber(fake, &scheduler_stack_, &scheduler_size_);
 #else
-  swapcontext(&fiber.context, &scheduler_);
+  go(fiber.place, scheduler_);
 #endif
 }
 
@@ -278,10 +332,7 @@ void Machine::launch(dim3 grid, dim3 block, std::size_t dynamic, const std::func
     auto& fiber = fibers_.emplace_back(std::make_unique<Fiber>());
     fiber->number = static_cast<int>(fibers_.size()) - 1;
     fiber->stack = std::make_unique<std::uint8_t[]>(kStack);
-    getcontext(&fiber->context);
-    fiber->context.uc_stack = {.ss_sp = fiber->stack.get(), .ss_flags = 0, .ss_size = kStack};
-    fiber->context.uc_link = nullptr;
-    makecontext(&fiber->context, enter, 0);
+    fiber->place.start(fiber->stack.get(), kStack, enter);
   }
   dynamic_.assign(dynamic, 0);
   const auto warps = static_cast<std::size_t>((threads_ + kLanes - 1) / kLanes);

@@ -53,18 +53,24 @@ inline void allow_next_kernel() {}
 template <bool Unsigned>
 void multiply_16x8x32(int (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1) {
   const simt::Slot* all = simt::meet_warp(Unsigned ? "mma u8" : "mma s8", {{a[0], a[1], a[2], a[3], b0, b1}});
-  const auto byte = [](std::uint32_t word, int i) { return static_cast<std::uint8_t>(word >> 8 * i); };
-  const int g = simt::lane() / 4, t = simt::lane() % 4;
-  for (int i = 0; i < 4; ++i) {
-    const int column = 2 * t + i % 2;
-    std::uint32_t sum = static_cast<std::uint32_t>(d[i]);
-    for (int k = 0; k < 32; ++k) {
-      const std::uint8_t from_a = byte(all[4 * g + k % 16 / 4].words[i / 2 + k / 16 * 2], k % 4);
-      const auto from_b = static_cast<std::int8_t>(byte(all[4 * column + k % 16 / 4].words[4 + k / 16], k % 4));
-      const int value = Unsigned ? from_a : static_cast<std::int8_t>(from_a);
-      sum += static_cast<std::uint32_t>(value * from_b);
+  // Row r of A and column c of B as 32 bytes: four lanes hold 4 bytes each of either half.
+  const auto line = [all](int of, int first_half, int second_half, std::uint8_t(&bytes)[32]) {
+    for (int lane = 0; lane < 4; ++lane) {
+      std::memcpy(bytes + 4 * lane, &all[4 * of + lane].words[first_half], 4);
+      std::memcpy(bytes + 16 + 4 * lane, &all[4 * of + lane].words[second_half], 4);
     }
-    d[i] = static_cast<int>(sum);
+  };
+  const int g = simt::lane() / 4, t = simt::lane() % 4;
+  std::uint8_t row[2][32], column[2][32];
+  line(g, 0, 2, row[0]), line(g, 1, 3, row[1]);
+  line(2 * t, 4, 5, column[0]), line(2 * t + 1, 4, 5, column[1]);
+  for (int i = 0; i < 4; ++i) {
+    std::int32_t sum = 0;
+    for (int k = 0; k < 32; ++k) {
+      const std::int32_t from_a = Unsigned ? row[i / 2][k] : static_cast<std::int8_t>(row[i / 2][k]);
+      sum += from_a * static_cast<std::int8_t>(column[i % 2][k]);
+    }
+    d[i] = static_cast<int>(static_cast<std::uint32_t>(d[i]) + static_cast<std::uint32_t>(sum));
   }
 }
 

@@ -9,12 +9,14 @@ namespace octet::kernels::cuda {
 
 constexpr int kStrip = 32, kMostLevels = 256;
 
+__device__ static inline std::int64_t key_at(const View& keys, int row) { return *keys.at<std::int64_t>(0, 0, row); }
+
 // The first of `count` keys that is at least `key`.
-__device__ static inline int lower_bound(const std::int64_t* keys, int count, std::int64_t key) {
+__device__ static inline int lower_bound(const View& keys, int count, std::int64_t key) {
   int first = 0, last = count;
   while (first < last) {
     const int middle = (first + last) / 2;
-    if (keys[middle] < key) {
+    if (key_at(keys, middle) < key) {
       first = middle + 1;
     } else {
       last = middle;
@@ -25,17 +27,17 @@ __device__ static inline int lower_bound(const std::int64_t* keys, int count, st
 
 template <class T>
 __global__ void __launch_bounds__(kThreads)
-    scatter(View in, const std::int64_t* keys, int capacity, const std::int32_t* rows, View out, ToDenseParams p) {
+    scatter(View in, View keys, const std::int32_t* rows, View out, ToDenseParams p) {
   auto* const row_at = reinterpret_cast<std::int32_t*>(ptx::dynamic_shared());  // [depth][kStrip]
   begin();
-  const int count = rows == nullptr ? capacity : min(*rows, capacity);
+  const int count = rows == nullptr ? keys.w : min(*rows, keys.w);
   const int x0 = blockIdx.x * kStrip, y = blockIdx.y, n = blockIdx.z, width = min(kStrip, out.w - x0);
   for (int i = threadIdx.x; i < p.depth * kStrip; i += kThreads) row_at[i] = -1;
   __syncthreads();
   for (int z = threadIdx.x; z < p.depth; z += kThreads) {
     const std::int64_t key = ((std::int64_t{n} * p.depth + z) * out.h + y) * out.w + x0;
-    for (int i = lower_bound(keys, count, key); i < count && keys[i] < key + width; ++i) {
-      row_at[z * kStrip + static_cast<int>(keys[i] - key)] = i;
+    for (int i = lower_bound(keys, count, key); i < count && key_at(keys, i) < key + width; ++i) {
+      row_at[z * kStrip + static_cast<int>(key_at(keys, i) - key)] = i;
     }
   }
   __syncthreads();
@@ -54,8 +56,7 @@ static int launch_scatter(const StepArgs& args, const Launch& launch) {
   const dim3 blocks(static_cast<unsigned>((out.w + kStrip - 1) / kStrip), static_cast<unsigned>(out.h),
                     static_cast<unsigned>(out.n));
   const auto shared = static_cast<std::size_t>(p.depth) * kStrip * sizeof(std::int32_t);
-  return start_with_shared(scatter<T>, blocks, kThreads, shared, launch, in,
-                           reinterpret_cast<const std::int64_t*>(keys.data), keys.w, launch.rows, out, p);
+  return start_with_shared(scatter<T>, blocks, kThreads, shared, launch, in, keys, launch.rows, out, p);
 }
 
 static const char* refuse_scatter(const StepArgs& args, const Gpu&) {

@@ -20,7 +20,8 @@ void set_input_range(ConvParams& params, const Value& input) {
 const QNode* not_for_cuda(const QGraph& graph) {
   const auto found = std::ranges::find_if(graph.nodes, [](const QNode& node) {
     return is_function(node.op) || node.op == Op::mul || node.op == Op::softmax || node.op == Op::conv_transpose2d ||
-           node.op == Op::upsample || node.op == Op::pad || node.op == Op::custom;
+           node.op == Op::sparse_conv || node.op == Op::to_dense || node.op == Op::upsample || node.op == Op::pad ||
+           node.op == Op::custom;
   });
   return found == graph.nodes.end() ? nullptr : &*found;
 }

@@ -21,7 +21,8 @@ done
 if [ -z "$build" ]; then
   build=build-gpu
   cmake -S . -B "$build" -G Ninja -DOCTET_TESTS=ON -DOCTET_CUDA=ON &&
-    cmake --build "$build" --target octet test_cuda_kernels test_cuda_program test_cuda_lost || exit 1
+    cmake --build "$build" --target octet test_cuda_kernels test_cuda_program test_cuda_lost \
+      test_cuda_sparse test_cuda_voxels || exit 1
 fi
 mkdir -p "$(dirname "$report")"
 export LD_LIBRARY_PATH="$build/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" OCTET_DATA="${OCTET_DATA:-$PWD/models}"
@@ -55,6 +56,8 @@ say "## Tests"
 step "kernels against the CPU reference" "$build/bin/test_cuda_kernels"
 step "programs against the interpreter and the CPU" "$build/bin/test_cuda_program"
 step "a lost device" "$build/bin/test_cuda_lost"
+step "sparse networks against the CPU and the dense oracle" "$build/bin/test_cuda_sparse"
+step "voxels against the CPU" "$build/bin/test_cuda_voxels"
 
 if [ $quick -eq 0 ] && command -v compute-sanitizer >/dev/null; then
   say ""
@@ -62,6 +65,12 @@ if [ $quick -eq 0 ] && command -v compute-sanitizer >/dev/null; then
   for tool in memcheck racecheck initcheck synccheck; do
     step "$tool: kernels" timeout 240 compute-sanitizer --tool "$tool" --error-exitcode 9 --print-limit 5 \
       "$build/bin/test_cuda_kernels" --test-case='*CUDA*'
+  done
+  for tool in memcheck racecheck; do
+    step "$tool: sparse networks" timeout 240 compute-sanitizer --tool "$tool" --error-exitcode 9 --print-limit 5 \
+      "$build/bin/test_cuda_sparse" --test-case='*entry by entry*,*nothing is written*,*NaN*'
+    step "$tool: voxels" timeout 240 compute-sanitizer --tool "$tool" --error-exitcode 9 --print-limit 5 \
+      "$build/bin/test_cuda_voxels"
   done
   step "memcheck: programs" timeout 240 compute-sanitizer --tool memcheck --leak-check full --error-exitcode 9 \
     --print-limit 5 "$build/bin/test_cuda_program" --test-case='*hand-made*,*contexts*,*batch size*'

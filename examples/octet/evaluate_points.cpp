@@ -207,7 +207,7 @@ void add_evaluate_points_flags(CLI::App& app, EvaluatePoints& flags) {
 int evaluate_points(const Common& common, const models::LoadedModel& model, const fs::path& folder,
                     const EvaluatePoints& compare) {
   const PointFlags& flags = compare.points;
-  require(common.device != "cuda", "{}: there are no CUDA kernels for sparse convolutions yet; --device cpu runs it",
+  require(common.device != "cuda", "{}: its CUDA kernels have not been run on a GPU yet; --device cpu runs it",
           model.name);
   const std::vector<fs::path> files =
       models::selected_files(list_point_files(folder, !flags.format.empty()), common.skip, common.limit,

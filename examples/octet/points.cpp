@@ -141,7 +141,7 @@ std::vector<fs::path> list_frames(const Common& common, const PointFlags& flags,
 
 int run_points(const Common& common, const models::LoadedModel& model, const std::vector<std::string>& inputs,
                const PointFlags& flags) {
-  require(common.device != "cuda", "{}: there are no CUDA kernels for sparse convolutions yet; --device cpu runs it",
+  require(common.device != "cuda", "{}: its CUDA kernels have not been run on a GPU yet; --device cpu runs it",
           model.name);
   const auto files = list_frames(common, flags, inputs);
   const bool looks = !flags.dump_stage.empty() || flags.hash_layers;

@@ -12,16 +12,16 @@
 namespace octet::kernels {
 
 struct Selection {
-  const Kernel* cpu = nullptr;  // one of the two is set
+  const Kernel* cpu = nullptr;  // one of the two is set, or none
   const cuda::Kernel* gpu = nullptr;
   int config = 0;    // gpu: the launch configuration
   Gpu device;        // gpu
   std::string note;  // why better kernels were not taken
 
-  std::string_view op() const { return gpu != nullptr ? gpu->op : cpu->op; }
+  // Empty where there is no kernel: the step that says where a frame's sites are has none on the CPU.
+  std::string_view op() const { return gpu != nullptr ? gpu->op : cpu != nullptr ? cpu->op : ""; }
   bool reads_halo() const { return cpu != nullptr && cpu->reads_halo; }
   bool fuses_max_pool() const { return gpu != nullptr ? gpu->fuses_max_pool : cpu->fuses_max_pool; }
-
   bool fuses_add() const { return cpu != nullptr && cpu->fuses_add; }
 
   // Sets the step's variant, note and functions.

@@ -122,7 +122,7 @@ class Machine {
   Fiber& self() { return *fibers_[static_cast<std::size_t>(running_)]; }
   void meet_block(int barrier, int threads);
   const Slot* meet_warp(const char* what, const Slot& own);
-  [[noreturn]] void fail(const std::string& what);
+  [[noreturn]] void fail(const char* what, const char* a = "", const char* b = "", const char* c = "");
   std::uint8_t* dynamic() { return dynamic_.data(); }
 
  private:
@@ -271,7 +271,7 @@ const Slot* Machine::meet_warp(const char* what, const Slot& own) {
   Warp& warp = warps_[number];
   const int round = fiber.round++ % 2;
   if (warp.arrived[round] > 0 && std::strcmp(warp.what[round], what) != 0)
-    fail(std::string("lanes of a warp meet at ") + what + " and at " + warp.what[round]);
+    fail("lanes of a warp meet at ", what, " and at ", warp.what[round]);
   warp.what[round] = what;
   warp.slots[round][fiber.number % kLanes] = own;
   std::vector<int>& waiting = waiting_[round][number];
@@ -286,9 +286,9 @@ const Slot* Machine::meet_warp(const char* what, const Slot& own) {
   return warp.slots[round];
 }
 
-// Back to the scheduler, which gives the block up; its fibers are not resumed any more.
-void Machine::fail(const std::string& what) {
-  error_ = what;
+// Back to the scheduler, which gives the block up; its fibers are not resumed any more, so nothing may be held here.
+void Machine::fail(const char* what, const char* a, const char* b, const char* c) {
+  for (const char* part : {what, a, b, c}) error_ += part;
   yield();
   __builtin_unreachable();
 }

@@ -283,6 +283,10 @@ TEST_CASE("CUDA: a NaN in a sparse frame is found, one beyond the last site is n
 
 TEST_CASE("CUDA: the encoder of a seeded CenterPoint has the CPU's bytes on a made-up frame, at every edge and run") {
   if (!have_gpu()) return;
+#if defined(OCTET_SIMT) && defined(__SANITIZE_ADDRESS__)
+  MESSAGE("skipped: half a minute under the sanitisers");
+  return;
+#endif
   ThreadPool pool(available_threads());
   const models::LoadedModel model = seeded_centerpoint(Precision::int8);
   const QGraph encoder = part_up_to(model.network, "backbone.dense");

@@ -7,6 +7,10 @@
 #include "runtime/view.h"
 #include "runtime/window.h"
 
+namespace octet {
+enum class Function : std::uint8_t;  // runtime/function_of_one.h
+}
+
 namespace octet::kernels {
 
 // From the int32 accumulator of output channel c to what is stored.
@@ -98,10 +102,10 @@ struct AffineParams {
   float lo = 0, hi = 0;
 };
 
-// A function of one value: in float, computed (`op` is an octet::Op, alpha and beta are its arguments); of 8 bits,
-// looked up (rule 12: the output's byte for each byte of the input).
+// A function of one value: in float, computed (alpha and beta are its arguments); of 8 bits, looked up (rule 12: the
+// output's byte for each byte of the input).
 struct FunctionParams {
-  std::uint8_t op = 0;
+  Function function{};
   float alpha = 0, beta = 0;
   const std::uint8_t* table = nullptr;  // [256]
 };

@@ -2,31 +2,17 @@
 // once when a network is lowered and carried by it, so that no device computes an exponential of its own.
 #pragma once
 
-#include <cmath>
-
+#include "runtime/function_of_one.h"
 #include "runtime/graph.h"
 #include "runtime/quant_params.h"
 
 namespace octet {
 
-// In double; callers round once to float. `op` is one of sigmoid ... clip; a NaN stays one.
-inline double apply_function(Op op, double alpha, double beta, double x) {
-  const auto clamp = [](double v, double lo, double hi) { return v < lo ? lo : v > hi ? hi : v; };
-  switch (op) {
-    case Op::sigmoid:
-      return 1.0 / (1.0 + std::exp(-x));
-    case Op::hard_sigmoid:
-      return clamp(alpha * x + beta, 0, 1);
-    case Op::hard_swish:
-      return x * clamp(x / 6 + 0.5, 0, 1);
-    case Op::leaky_relu:
-      return x >= 0 ? x : alpha * x;
-    case Op::clip:
-      return clamp(x, alpha, beta);
-    default:
-      return x;
-  }
+// Which of them `op`, one of sigmoid ... clip, is.
+inline Function function_of(Op op) {
+  return static_cast<Function>(static_cast<int>(op) - static_cast<int>(Op::sigmoid));
 }
+static_assert(static_cast<int>(Op::clip) - static_cast<int>(Op::sigmoid) == static_cast<int>(Function::clip));
 
 // Rule 12: entry `byte` is the output's byte for the input's byte: y = f(step_in * (q - zero_in)), rounded to float,
 // quantised by rule 2. Bytes that the input cannot hold are given the entry of the nearest that it can.

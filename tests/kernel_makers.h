@@ -7,6 +7,7 @@
 
 #include "runtime/arithmetic.h"
 #include "runtime/custom_op.h"
+#include "runtime/function_of_one.h"
 #include "runtime/graph.h"
 #include "tests/kernel_cases.h"
 #include "tests/kernel_sparse.h"
@@ -252,9 +253,8 @@ inline std::vector<Case> functions(const Kernel& reference, Random& random) {
     }
     test.output = like(test.inputs[0], type(), random);
     for (std::uint8_t& entry : owner->table) entry = static_cast<std::uint8_t>(random.bits());
-    owner->params = {
-        static_cast<std::uint8_t>(random.between(static_cast<int>(Op::sigmoid), static_cast<int>(Op::clip))),
-        random.real(0.5), 0.5f, owner->table.data()};
+    owner->params = {static_cast<Function>(random.between(0, static_cast<int>(Function::clip))), random.real(0.5), 0.5f,
+                     owner->table.data()};
     test.params = std::shared_ptr<const void>(owner, &owner->params);
     cases.push_back(std::move(test));
   }

@@ -1,6 +1,8 @@
 // The definition of a convolution, one thread per output element, for any groups, strides, dilation, padding and views:
 // the fallback of every shape that a faster kernel refuses. A depthwise convolution is the case groups = channels, and
-// a linear layer is a 1x1 output whose window is the whole input.
+// a linear layer is a 1x1 output whose window is the whole input. A transposed convolution looks from each output for
+// the inputs that reach it; taps that meet none multiply the zero point, which rule 4's bias has taken off for all
+// taps.
 //
 // Packed weights: [kh * kw * C / groups][O], so that neighbouring threads (output channels) read neighbouring weights.
 #pragma once
@@ -35,7 +37,16 @@ struct Reals {
   }
 };
 
-template <class Kind>
+// What the output coordinate `o` meets at one tap; anything outside of [0, size) where it meets nothing. A transposed
+// convolution's taps that fall between two inputs meet nothing either.
+template <bool transposed>
+__device__ static inline int met_at(int o, int tap, int pad, int stride, int dilation) {
+  if (!transposed) return o * stride - pad + tap * dilation;
+  const int spread = o + pad - tap * dilation;
+  return spread < 0 || spread % stride != 0 ? -1 : spread / stride;
+}
+
+template <class Kind, bool transposed = false>
 struct Convolve {
   View in, out;
   ConvParams p;
@@ -47,9 +58,9 @@ struct Convolve {
     const auto* weight = static_cast<const typename Kind::Weight*>(p.weights) + oc;
     typename Kind::Sum sum = Kind::bias(p, oc);
     for (int ky = 0; ky < w.kernel_h; ++ky) {
-      const int y = oy * w.stride_h - w.pad_top + ky * w.dilation_h;
+      const int y = met_at<transposed>(oy, ky, w.pad_top, w.stride_h, w.dilation_h);
       for (int kx = 0; kx < w.kernel_w; ++kx) {
-        const int x = ox * w.stride_w - w.pad_left + kx * w.dilation_w;
+        const int x = met_at<transposed>(ox, kx, w.pad_left, w.stride_w, w.dilation_w);
         const bool inside = y >= 0 && y < in.h && x >= 0 && x < in.w;
         for (int c = 0; c < group_in; ++c, weight += out.c) {
           sum += Kind::product(inside ? Kind::load(in, n, y, x, first + c) : Kind::outside(p), *weight);
@@ -73,6 +84,13 @@ static int launch_convolve(const StepArgs& args, const Launch& launch) {
   const ConvParams p = window_params<linear>(args);
   const View &in = args.inputs[0], &out = args.output;
   return launch_elementwise(out, Convolve<Kind>{in, out, p, in.c / p.groups, out.c / p.groups}, launch);
+}
+
+template <class Kind>
+static int launch_convolve_transposed(const StepArgs& args, const Launch& launch) {
+  const ConvParams p = window_params<false>(args);
+  const View &in = args.inputs[0], &out = args.output;
+  return launch_elementwise(out, Convolve<Kind, true>{in, out, p, in.c / p.groups, out.c / p.groups}, launch);
 }
 
 template <class Kind, bool linear>

@@ -7,6 +7,7 @@
 
 #include "runtime/arithmetic.h"
 #include "runtime/error.h"
+#include "runtime/functions.h"
 #include "runtime/weight_scan.h"
 
 namespace octet::kernels {
@@ -194,7 +195,7 @@ std::shared_ptr<LookupData> lookup_data(const QGraph& graph, const QEdge& edge, 
 
 std::shared_ptr<FunctionData> function_data(const QNode& node) {
   auto data = std::make_shared<FunctionData>();
-  data->params = {static_cast<std::uint8_t>(node.op), node.alpha, node.beta, nullptr};
+  data->params = {function_of(node.op), node.alpha, node.beta, nullptr};
   if (node.precision != Precision::int8) return data;
   data->table = node.table;
   data->params.table = data->table.span<std::uint8_t>().data();

@@ -67,15 +67,15 @@ class Describer {
 
 void describe_constants(std::string_view op, Step& step, const StepArgs& args) {
   const auto channels = static_cast<std::size_t>(args.output.c);
-  if (op.starts_with("conv2d") || op.starts_with("depthwise") || op.starts_with("linear") ||
-      op.starts_with("sparse_conv")) {
+  if (op.starts_with("conv2d") || op.starts_with("conv_transpose2d") || op.starts_with("depthwise") ||
+      op.starts_with("linear") || op.starts_with("sparse_conv")) {
     const Describer<ConvParams> p(step);
     const std::size_t padded = padded_channels(args.output.c);
     p.add(p->weights, step.packed_bytes);
     p.add(p->epilogue.bias, padded * sizeof(std::int32_t));
     p.add(p->epilogue.multiplier, padded * sizeof(float));
     p.add(p->bias, padded * sizeof(float));
-  } else if (op.starts_with("max_pool") || op.starts_with("avg_pool")) {
+  } else if (op.starts_with("max_pool") || op.starts_with("avg_pool") || op.starts_with("resample")) {
     const Describer<PoolParams> p(step);
     p.add(p->multiplier, static_cast<std::size_t>(p->multiplier_count) * sizeof(float));
   } else if (op.starts_with("lookup")) {
@@ -91,8 +91,13 @@ void describe_constants(std::string_view op, Step& step, const StepArgs& args) {
     const Describer<ToDenseParams> p(step);
   } else if (op.starts_with("quantise") || op.starts_with("dequantise")) {
     const Describer<QuantiseParams> p(step);
+  } else if (op == "table_s8" || op == "function_f32") {
+    const Describer<FunctionParams> p(step);
+    p.add(p->table, 256);
+  } else if (op == "softmax_f32") {
+    const Describer<SoftmaxParams> p(step);
   } else {
-    require(op == "copy_f32", "{}: its constants are unknown", op);
+    require(op == "copy_f32" || op == "mul_f32", "{}: its constants are unknown", op);
   }
 }
 

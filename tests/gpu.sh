@@ -22,7 +22,7 @@ if [ -z "$build" ]; then
   build=build-gpu
   cmake -S . -B "$build" -G Ninja -DOCTET_TESTS=ON -DOCTET_CUDA=ON &&
     cmake --build "$build" --target octet test_cuda_kernels test_cuda_program test_cuda_lost \
-      test_cuda_sparse test_cuda_voxels || exit 1
+      test_cuda_decode test_cuda_sparse test_cuda_voxels || exit 1
 fi
 mkdir -p "$(dirname "$report")"
 export LD_LIBRARY_PATH="$build/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" OCTET_DATA="${OCTET_DATA:-$PWD/models}"
@@ -55,6 +55,7 @@ say ""
 say "## Tests"
 step "kernels against the CPU reference" "$build/bin/test_cuda_kernels"
 step "programs against the interpreter and the CPU" "$build/bin/test_cuda_program"
+step "decoding against the CPU" "$build/bin/test_cuda_decode"
 step "a lost device" "$build/bin/test_cuda_lost"
 step "sparse networks against the CPU and the dense oracle" "$build/bin/test_cuda_sparse"
 step "voxels against the CPU" "$build/bin/test_cuda_voxels"

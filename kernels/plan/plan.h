@@ -31,10 +31,10 @@ struct PlanOptions {  // what a Program is made for
   bool keep_edges = false;
 };
 
-// The first operation of the network for which there is no CUDA kernel that has proved itself on a GPU (a user's own have
-// none; those of functions of one value, products, softmax, moved pixels, transposed convolutions and sparse networks,
-// which plan() takes, have only run on tests/simt's emulated device); nullptr when there is none, and a GPU can run all
-// of it.
+// The first operation of the network for which there is no CUDA kernel that has proved itself on a GPU (a user's own
+// have none; those of functions of one value, products, softmax, moved pixels, transposed convolutions and sparse
+// networks, which plan() takes, have only run on tests/simt's emulated device); nullptr when there is none, and a GPU
+// can run all of it.
 const QNode* not_for_cuda(const QGraph& graph);
 
 // Throws Error naming the node when the graph is invalid or no kernel fits.

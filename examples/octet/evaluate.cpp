@@ -55,9 +55,7 @@ std::vector<std::filesystem::path> paths_of(const std::vector<models::Photo>& ph
 
 int run(Options o) {
   if (ranks().rank() != 0) o.common.quiet = true;
-  require(
-      o.data.empty() != o.points.found.empty(), "{}",
-      o.data.empty() ? "--data: a folder of photos or frames was expected" : "either --data or --found was expected");
+  require(o.data.empty() || o.points.found.empty(), "either --data or --found was expected");
   if (!o.points.found.empty()) return evaluate_found(o.common, o.points);
   calib::QuantiseOptions quantise;
   if (!o.weights.empty())
@@ -144,6 +142,9 @@ Command add_evaluate(CLI::App& app) {
   add_evaluate_points_flags(*command, o->points);
   command->add_option("--weights-granularity", o->weights, "one step for each output channel, or one for all")
       ->check(CLI::IsMember({"channel", "tensor"}));
+  command->parse_complete_callback([o] {
+    if (o->data.empty() && o->points.found.empty()) throw CLI::RequiredError("--data");
+  });
   return {command, [o] { return run(*o); }};
 }
 

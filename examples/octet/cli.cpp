@@ -163,7 +163,10 @@ std::optional<Gpu> gpu_of(const Common& c, const models::LoadedModel& model) {
   const std::optional<Gpu> gpu = cuda::choose_device(c.device);
   const QNode* node = gpu ? kernels::not_for_cuda(model.network) : nullptr;
   if (node == nullptr) return gpu;
-  const std::string why = fmt::format("{}: there is no CUDA kernel for {} yet", node->name, name_of(node->op));
+  const std::string why =
+      fmt::format("{}: {} {}", node->name,
+                  node->op == Op::custom ? "there is no CUDA kernel for" : "not yet run on a GPU: the CUDA kernel for",
+                  name_of(node->op));
   require(c.device != "cuda", "{}; --device cpu runs it", why);
   note(c, why + ": the CPU runs the network");
   return std::nullopt;

@@ -30,6 +30,10 @@ def main():
     args = parser.parse_args()
     if args.frames < 1 or args.first < 0 or args.sweeps < 1:
         parser.error("--frames and --sweeps must be at least 1, --first at least 0")
+    if not 0 <= args.rich <= 1:
+        parser.error(f"--rich {args.rich}: 0 to 1 was expected")
+    if args.device.startswith("cuda") and not torch.cuda.is_available():
+        parser.error(f"--device {args.device}: PyTorch finds no GPU here")
     os.makedirs(args.out, exist_ok=True)
     batch = args.batch or (64 if args.device.startswith("cuda") else 2)
     started = time.time()

@@ -24,7 +24,7 @@ class World:
 
 
 TRAINING = World()
-# Light rain in winding streets of an older town: vans and small cars, more children, low cones, posts and cabinets as
+# Light rain, streets at larger angles to the vehicle: vans and small cars, more children, low cones, posts and cabinets as
 # tall as people.
 OTHER = World(
     sizes={"car": (0.90, 0.95, 1.08), "truck": (1.15, 0.96, 0.92), "construction_vehicle": (0.85, 0.9, 0.9),

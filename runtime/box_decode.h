@@ -46,6 +46,7 @@ struct BoxDecoding {
   float overlap = 0;                        // rotated: the largest IoU that both boxes survive
 
   static constexpr float kStride = 8;  // voxels from one cell of a map to the next
+  // Of one map.
   OCTET_REAL_HD std::int64_t cells_of(const BoxDecoding& d) { return std::int64_t{d.width} * d.height; }
 };
 
@@ -54,6 +55,7 @@ struct Peak {  // a cell's best class; `score` is 0 where none reaches the thres
   int label = 0;
 };
 
+// Of one task, in cell `cell` of the whole maps; the first of equally good classes.
 OCTET_REAL_HD Peak peak_at(const float* maps, const TaskMaps& task, const BoxDecoding& d, std::int64_t cell) {
   const std::int64_t size = BoxDecoding::cells_of(d);
   int best = 0;
@@ -90,6 +92,7 @@ OCTET_REAL_HD Box box_at(const float* maps, const TaskMaps& task, const BoxDecod
   return box_of(maps + cell, BoxDecoding::cells_of(d), task, d, cell, peak);
 }
 
+// Neither a NaN nor an infinity.
 OCTET_REAL_HD bool is_finite(float x) { return x - x == 0.0f; }
 
 // Whether its centre is in range and its sizes are numbers.
@@ -102,6 +105,7 @@ OCTET_REAL_HD bool in_range(const Box& b, const BoxDecoding& d) {
 // Whose side du is dx, dv is dy.
 OCTET_REAL_HD BevBox from_above(const Box& b) { return BevBox::of(b.x, b.y, b.dx, b.dy, -static_cast<double>(b.yaw)); }
 
+// Whether their centres, seen from above, are no farther apart: suppression by distance.
 OCTET_REAL_HD bool is_near(const Box& a, const Box& b, float squared_radius) {
   const float dx = a.x - b.x, dy = a.y - b.y;
   return dx * dx + dy * dy <= squared_radius;

@@ -17,6 +17,7 @@ namespace octet::kernels {
 
 struct ConvData;
 
+// Convolutions of one INT8 map side by side, at chosen cells of it alone: their rows are gathered and multiplied.
 class GatheredConv {
  public:
   // Why these layers of `graph` cannot be computed so, side by side; empty when they can. They read one edge through

@@ -17,11 +17,14 @@
 
 namespace octet::models {
 
-using octet::TaskMaps;
+using octet::TaskMaps;  // the channels of one task in the output
+
+// Those of all tasks.
 struct HeadMaps {
   std::vector<TaskMaps> tasks;
   int channels = 0;
 };
+// Of the network that centerpoint(config) builds.
 HeadMaps head_maps(const CenterPointConfig& config);
 
 struct Head {  // one of a task's six

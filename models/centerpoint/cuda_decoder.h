@@ -13,6 +13,7 @@ struct CUstream_st;
 
 namespace octet::models {
 
+// boxes_of() (boxes.h) on a GPU: from maps in device memory to the same boxes in pinned memory.
 class CudaDecoder {
  public:
   // Why a configuration is decoded on the CPU instead; empty when it need not be.

@@ -20,6 +20,7 @@
 
 namespace octet::models {
 
+// The heads of an INT8 network beside the heat maps, computed around the peaks alone.
 class PeakHeads {
  public:
   // Why a network's heads have to be computed everywhere (they are not INT8, or have other names than the official

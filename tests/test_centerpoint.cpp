@@ -200,6 +200,7 @@ TEST_CASE("heads at the peaks alone: the boxes of the whole maps, on every instr
                                                {calib::Scheme::symmetric, 0.0, "circle"},
                                                {calib::Scheme::affine, 0.1, "rotated"},
                                                {calib::Scheme::affine, 0.99999, "rotated"}}) {
+    if (kSanitised && threshold != 0.1) continue;  // a minute each
     LoadOptions options;
     options.build.points = centerpoint_config(
         fmt::format(R"({{"range": [-6.4, -3.2, -5, 6.4, 3.2, 3], "voxel": [0.1, 0.1, 0.2], "nms": "{}"}})", nms),
@@ -228,6 +229,7 @@ TEST_CASE("heads at the peaks alone: the boxes of the whole maps, on every instr
     const std::vector<Box> wanted = boxes_of(whole.span<float>(), config, wanted_counts);
     for (const kernels::Isa isa : kernels::available_isas()) {
       if (isa == kernels::Isa::reference || isa == kernels::Isa::portable) continue;  // too slow for the network
+      if (kSanitised && isa != kernels::chosen_isa()) continue;
       CAPTURE(kernels::name_of(isa));
       ThreadPool pool(isa == kernels::chosen_isa() ? 3 : 1);
       PeakHeads peaks(network, config, isa);
@@ -252,6 +254,7 @@ TEST_CASE("heads at the peaks alone: the boxes of the whole maps, on every instr
 }
 
 TEST_CASE("heads are computed everywhere where they are not INT8, and for those who look at layers") {
+  if (kSanitised) return;  // a minute, of nothing but what other cases run
   LoadOptions options;
   options.build.points = centerpoint_config(kSmall, "test");
   options.precision = Precision::fp32;

@@ -18,6 +18,7 @@ using namespace octet;
 using namespace octet::models;
 using namespace octet::test;
 using octet::testing::checkpoint_of;
+using octet::testing::kSanitised;
 
 namespace {
 

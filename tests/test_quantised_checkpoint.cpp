@@ -12,6 +12,7 @@
 using namespace octet;
 using namespace octet::models;
 using octet::testing::checkpoint_of;
+using octet::testing::kSanitised;
 
 namespace {
 
@@ -144,6 +145,7 @@ TEST_CASE("a checkpoint with quantisers: its weights to the bit, its ranges, and
 }
 
 TEST_CASE("the quantisers' limits of weights hold, also where the weights have grown beyond them") {
+  if (kSanitised) return;  // half a minute
   const Made made;
   const StateDict checkpoint = made.checkpoint(0.5f);
   Graph loaded = centerpoint(made.config);
@@ -162,6 +164,7 @@ TEST_CASE("the quantisers' limits of weights hold, also where the weights have g
 }
 
 TEST_CASE("checkpoints with quantisers that do not fit are refused") {
+  if (kSanitised) return;  // half a minute
   const Made made;
   const StateDict checkpoint = made.checkpoint();
   const auto refuses = [&](const std::string& key, const Tensor& instead, const char* words) {

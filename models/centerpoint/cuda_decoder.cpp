@@ -73,6 +73,7 @@ std::vector<Box> CudaDecoder::boxes(DecodeCounts& counts) const {
     counts.out_of_range += result.out_of_range;
     counts.dropped_candidates += std::max<std::int64_t>(in_range - limit, 0);
     counts.dropped_boxes += result.survivors - result.kept;
+    if (result.kept == 0) continue;  // nothing to copy, perhaps to nowhere
     const std::size_t before = all.size();
     all.resize(before + static_cast<std::size_t>(result.kept));
     std::memcpy(static_cast<void*>(all.data() + before), from, static_cast<std::size_t>(result.kept) * sizeof(Box));
